@@ -1,0 +1,202 @@
+"""The socket row: one numpy record per socket, its fields named as the kernel or ``ss`` names them.
+
+Owns :data:`SOCKET` and the small enumerations its codes refer to. Must not decode bytes (that is
+``collector``) or format text (that is ``view``).
+
+A field holds a meaningful value only if the row's ``known`` has the field's group; sources differ in
+what they can say, and 0 is a value, not "unknown".
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class State(IntEnum):
+    """TCP states, numbered as in include/net/tcp_states.h, spelt as netstat and psutil spell them."""
+
+    ESTABLISHED = 1
+    SYN_SENT = 2
+    SYN_RECV = 3  # full and mini (the kernel's TCP_NEW_SYN_RECV, 12, is reported as 3)
+    FIN_WAIT1 = 4
+    FIN_WAIT2 = 5
+    TIME_WAIT = 6
+    CLOSE = 7  # UDP: not connected, shown as UNCONN; TCP: bound, neither listening nor connected
+    CLOSE_WAIT = 8
+    LAST_ACK = 9
+    LISTEN = 10
+    CLOSING = 11
+
+
+class Protocol(IntEnum):
+    """IP protocol numbers."""
+
+    TCP = 6
+    UDP = 17
+
+
+class Timer(IntEnum):
+    """The timer that runs, ``idiag_timer`` (net/ipv4/inet_diag.c:inet_sk_diag_fill)."""
+
+    OFF = 0
+    ON = 1  # retransmission, reordering or tail loss probe
+    KEEPALIVE = 2
+    TIMEWAIT = 3
+    PERSIST = 4  # zero-window probes
+    DELACK = 5
+
+
+class Shutdown(IntFlag):
+    """Which directions are shut, ``sk_shutdown``: 1 after the peer's FIN, 2 after ours."""
+
+    RECEIVE = 1
+    SEND = 2
+
+
+class Known(IntFlag):
+    """Which groups of fields the source could fill for a row."""
+
+    QUEUES = 1 << 0  # recv_queue, send_queue
+    TIMER = 1 << 1  # timer, timer_ms, retransmits
+    UID = 1 << 2  # uid; never set on mini-sockets, whose 0 means unknown
+    INODE = 1 << 3  # inode (0 is known too: the kernel alone holds the socket)
+    COOKIE = 1 << 4  # cookie
+    MEMORY = 1 << 5  # rmem_alloc .. drops (SK_MEMINFO)
+    INFO = 1 << 6  # the tcp_info fields up to sndbuf_limited
+    WINDOWS = 1 << 7  # snd_wnd, rcv_wnd (newer tcp_info)
+    RTO_TOTALS = 1 << 8  # total_rto, total_rto_recoveries, total_rto_time (kernel >= 6.7)
+    CGROUP = 1 << 9  # cgroup
+    MINI = 1 << 10  # not a group: the row is a mini-socket (TIME_WAIT, orphan FIN_WAIT2, SYN_RECV request)
+
+
+class Owner(IntEnum):
+    """Whose socket it is, and how far that is known."""
+
+    UNKNOWN = 0  # not looked up, or the source cannot say
+    PROCESS = 1  # ``pid`` holds it by descriptor ``fd``
+    LISTENER = 2  # not accepted yet: ``pid`` and ``fd`` are its listener's
+    KERNEL = 3  # no process: the application closed it, or it is a mini-socket
+    HIDDEN = 4  # a process of another user holds it; which one cannot be seen with these privileges
+    UNFOUND = (
+        5  # every process could be read and none in sight holds it (other PID namespace, kernel service)
+    )
+
+
+SOCKET = np.dtype(
+    [
+        # --- identity -----------------------------------------------------------------------------
+        ("cookie", "u8"),  # idiag_cookie, unique until reboot, kept across every state
+        ("known", "u2"),  # Known
+        ("protocol", "u1"),  # Protocol
+        ("family", "u1"),  # 4 or 6, of the socket (a v4-mapped connection of a v6 socket says 6)
+        ("state", "u1"),  # State
+        ("timer", "u1"),  # Timer
+        ("shutdown", "u1"),  # Shutdown
+        ("owner", "u1"),  # Owner
+        ("local_high", "u8"),  # local address, first 64 bits; IPv4 is held as ::ffff:a.b.c.d
+        ("local_low", "u8"),  # local address, last 64 bits
+        ("remote_high", "u8"),
+        ("remote_low", "u8"),
+        ("local_port", "u2"),
+        ("remote_port", "u2"),
+        ("interface", "u4"),  # idiag_if, interface index the socket is bound to, 0 none
+        # --- who ----------------------------------------------------------------------------------
+        ("uid", "u4"),
+        ("inode", "u4"),
+        ("pid", "i4"),  # a holder (the lowest pid), or the listener's for OWNER LISTENER; 0 none
+        ("fd", "i4"),  # that holder's descriptor; -1 none
+        ("holders", "u2"),  # number of (pid, fd) pairs that refer to the socket
+        ("cgroup", "u8"),  # cgroup2 id at creation (attribute CGROUP_ID); 0 none
+        # --- queues and timer ---------------------------------------------------------------------
+        ("recv_queue", "u4"),  # bytes; LISTEN: connections waiting for accept(); counts the peer's FIN as 1
+        ("send_queue", "u4"),  # bytes; LISTEN: backlog; counts our FIN or SYN as 1
+        ("timer_ms", "u4"),  # ms until the timer fires; may stay 0 for up to 2 s ("due")
+        ("retransmits", "u1"),  # tcpi_retransmits (u8, wraps), or idiag_retrans for a mini SYN_RECV
+        # --- SK_MEMINFO (include/uapi/linux/sock_diag.h) ------------------------------------------
+        ("rmem_alloc", "u4"),  # bytes of memory charged for receiving
+        ("rcvbuf", "u4"),  # bytes
+        ("sndbuf", "u4"),  # bytes
+        ("wmem_queued", "u4"),  # bytes
+        ("drops", "u4"),  # packets dropped at this socket; LISTEN: SYNs and ACKs refused
+        # --- tcp_info (include/uapi/linux/tcp.h), without the tcpi_ prefix -------------------------
+        ("ca_state", "u1"),
+        ("probes", "u1"),  # unanswered window or keepalive probes
+        ("backoff", "u1"),
+        ("rto", "u4"),  # µs
+        ("snd_mss", "u4"),  # bytes
+        ("unacked", "u4"),  # segments; LISTEN: repeats recv_queue
+        ("lost", "u4"),  # segments
+        ("retrans", "u4"),  # segments retransmitted and not yet acknowledged
+        ("last_data_sent", "u4"),  # ms since; garbage in SYN_SENT and LISTEN
+        ("last_data_recv", "u4"),  # ms since; the same
+        ("last_ack_recv", "u4"),  # ms since; the same
+        ("pmtu", "u4"),  # bytes
+        ("rtt", "u4"),  # µs, smoothed
+        ("rttvar", "u4"),  # µs
+        ("snd_cwnd", "u4"),  # segments
+        ("total_retrans", "u4"),  # segments since the connection began
+        ("min_rtt", "u4"),  # µs
+        ("notsent_bytes", "u4"),  # queued and not sent once; counts the FIN
+        ("segs_out", "u4"),
+        ("segs_in", "u4"),
+        ("data_segs_out", "u4"),
+        ("bytes_acked", "u8"),
+        ("bytes_received", "u8"),  # counts the peer's FIN as 1
+        ("bytes_sent", "u8"),  # includes retransmitted bytes
+        ("bytes_retrans", "u8"),
+        ("busy_time", "u8"),  # µs during which anything, data or FIN, was queued or unacknowledged
+        ("rwnd_limited", "u8"),  # µs limited by the peer's window
+        ("sndbuf_limited", "u8"),  # µs
+        ("snd_wnd", "u4"),  # bytes the peer lets us send (0: it does not read)
+        ("rcv_wnd", "u4"),  # bytes we let the peer send (0: we do not read)
+        ("total_rto", "u2"),  # retransmission timeouts since the connection began
+        ("total_rto_recoveries", "u2"),  # episodes of them
+        ("total_rto_time", "u4"),  # ms spent in them, the running one included
+    ],
+    align=True,
+)
+"""One socket. See the comments for units and sources; DESIGN section 4 for the JSON names."""
+
+SocketArray: TypeAlias = "NDArray[Any]"
+"""A 1-d array of dtype :data:`SOCKET`."""
+
+_SPELLINGS = {
+    "ESTAB": State.ESTABLISHED,
+    "SYNSENT": State.SYN_SENT,
+    "SYNRECV": State.SYN_RECV,
+    "SYNRCVD": State.SYN_RECV,
+    "SYNRECEIVED": State.SYN_RECV,
+    "NEWSYNRECV": State.SYN_RECV,
+    "LISTENING": State.LISTEN,
+    "CLOSED": State.CLOSE,
+    "UNCONN": State.CLOSE,
+    "UNCONNECTED": State.CLOSE,
+    "NONE": State.CLOSE,
+}
+
+
+def parse_state(text: str) -> State | None:
+    """Read a state in any spelling (``close-wait``, ``FIN_WAIT_2``, ``ESTAB``, ``SYN_RCVD``); None if unknown."""
+    word = "".join(character for character in text.upper() if character not in "-_ ")
+    for state in State:
+        if word == state.name.replace("_", ""):
+            return state
+    return _SPELLINGS.get(word)
+
+
+def state_name(state: int, protocol: int = Protocol.TCP) -> str:
+    """Spell a state as the contract does; UDP's CLOSE is ``UNCONN``."""
+    if state == State.CLOSE and protocol == Protocol.UDP:
+        return "UNCONN"
+    return State(state).name
+
+
+def empty_sockets(count: int = 0) -> SocketArray:
+    """Make ``count`` zeroed rows with ``fd`` -1, as an unattributed socket has it."""
+    rows = np.zeros(count, SOCKET)
+    rows["fd"] = -1
+    return rows

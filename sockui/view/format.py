@@ -1,0 +1,141 @@
+"""Numbers and outside text as a person reads them.
+
+Owns every unit, and the one place where text from outside is made harmless. Must not know columns,
+widgets or markup.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+from sockui.model import Protocol
+
+# Everything that moves the cursor, changes direction, hides or joins: C0, DEL, C1, bidi controls, zero-width
+# and invisible formatting characters, line and paragraph separators, surrogates from undecodable bytes,
+# variation selectors and tags.
+_HOSTILE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e", "\x00": "\\0"}
+
+
+def _visible(match: re.Match[str]) -> str:
+    character = match.group()
+    if character in _NAMED:
+        return _NAMED[character]
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: the byte itself
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def escape(text: str) -> str:
+    """Make control, C1, bidi and zero-width characters of outside text visible as ``\\x1b``-like escapes."""
+    return _HOSTILE.sub(_visible, text)
+
+
+def duration(milliseconds: float) -> str:
+    """A length of time in its coarsest true unit, rounded down: ``850ms 12s 42m 3h 5d``."""
+    if milliseconds < 1000:
+        return f"{int(milliseconds)}ms"
+    seconds = int(milliseconds // 1000)
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600}h"
+    return f"{seconds // 86400}d"
+
+
+def long_duration(milliseconds: float) -> str:
+    """A length of time in two units, rounded down, for prose: ``42 min 10 s``, ``3 h 5 min``, ``1.5 s``."""
+    if milliseconds < 1000:
+        return f"{int(milliseconds)} ms"
+    if milliseconds < 10_000:
+        return f"{milliseconds // 100 / 10:g} s"
+    seconds = int(milliseconds // 1000)
+    for size, unit, small_size, small_unit in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if seconds >= size:
+            rest = seconds % size // small_size
+            return f"{seconds // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
+    return f"{seconds} s"
+
+
+def age(min_ms: int, max_ms: int) -> str:
+    """An age interval in at most 7 cells: ``42m`` exact, ``≥42m`` at least, ``≤3h`` at most, ``2m-5m`` between.
+
+    ``max_ms`` -1 is "nothing bounds it"; nothing known at all is the empty string. Bounds that read the
+    same in the coarsest true unit, or differ by less than a second, are shown as one.
+    """
+    low = duration(min_ms // 1000 * 1000) if min_ms >= 1000 else "0s"
+    if max_ms < 0:
+        return f"≥{low}" if min_ms > 0 else ""
+    high = duration(max_ms // 1000 * 1000) if max_ms >= 1000 else "<1s"
+    if low == high or max_ms - min_ms < 1000:
+        return high
+    if min_ms < 1000:
+        return f"≤{duration(max_ms)}"
+    return f"{low}-{high}"
+
+
+def count(number: int) -> str:
+    """A whole number with thousands separated: ``12,345``."""
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """Bytes in at most 6 cells: ``512``, ``63.7k``, ``1.2M`` (powers of 1024)."""
+    if number < 1024:
+        return str(int(number))
+    for unit in "kMGTPE":
+        number /= 1024
+        if number < 1024:
+            return f"{number:.1f}{unit}" if number < 100 else f"{number:.0f}{unit}"
+    return f"{number:.0f}Z"
+
+
+def address(high: int, low: int, family: int) -> str:
+    """An address as ``ss`` and the RFCs write it: IPv4 dotted (v4-mapped too), IPv6 compressed, unbound ``*``.
+
+    ``high`` and ``low`` are the two halves of the 128-bit address; ``family`` 4 or 6 tells ``0.0.0.0``
+    from ``::``.
+    """
+    if high == 0 and low >> 32 == 0xFFFF:
+        return str(ipaddress.IPv4Address(low & 0xFFFFFFFF))
+    if family == 4:  # an IPv4 socket is always held v4-mapped; anything else is a source without an address
+        return "0.0.0.0"
+    return str(ipaddress.IPv6Address(high << 64 | low))
+
+
+def endpoint(host: str, port: int) -> str:
+    """``10.0.0.1:443``, ``[::1]:443``; port 0 is ``*``."""
+    return f"[{host}]:{port or '*'}" if ":" in host else f"{host}:{port or '*'}"
+
+
+def local_endpoint(row: Any) -> str:
+    """The local endpoint of a SOCKET record."""
+    return endpoint(
+        address(int(row["local_high"]), int(row["local_low"]), int(row["family"])), int(row["local_port"])
+    )
+
+
+def remote_endpoint(row: Any) -> str:
+    """The remote endpoint of a SOCKET record; ``*`` for a socket with no peer."""
+    if not row["remote_port"]:
+        return "*"
+    return endpoint(
+        address(int(row["remote_high"]), int(row["remote_low"]), int(row["family"])), int(row["remote_port"])
+    )
+
+
+def protocol(row: Any) -> str:
+    """``tcp``, ``tcp6``, ``udp`` or ``udp6`` of a SOCKET record."""
+    return Protocol(int(row["protocol"])).name.lower() + ("6" if row["family"] == 6 else "")
