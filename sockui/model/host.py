@@ -15,15 +15,9 @@ class Host:
 
     name: str  # host name
     system: str  # "Linux 6.18.44"
-    sysctls: Mapping[str, str] = field(
-        default_factory=dict
-    )  # "net.ipv4.tcp_fin_timeout" -> "60"; absent: unreadable
-    counters: Mapping[str, int] = field(
-        default_factory=dict
-    )  # "TcpExt.ListenOverflows", "Tcp.RetransSegs", ...
-    sockstat: Mapping[str, int] = field(
-        default_factory=dict
-    )  # "TCP.orphan", "TCP.tw", "TCP.mem" (pages), ...
+    sysctls: Mapping[str, str] = field(default_factory=dict)  # "net.ipv4.tcp_fin_timeout" -> "60"; absent: unreadable
+    counters: Mapping[str, int] = field(default_factory=dict)  # "TcpExt.ListenOverflows", "Tcp.RetransSegs", ...
+    sockstat: Mapping[str, int] = field(default_factory=dict)  # "TCP.orphan", "TCP.tw", "TCP.mem" (pages), ...
 
     def number(self, name: str, index: int = 0) -> int | None:
         """The ``index``-th whitespace-separated number of a sysctl, None if it cannot be read."""

@@ -66,7 +66,5 @@ class Coverage:
     attributed: int = 0  # rows with a pid
     kernel: int = 0  # rows that no process owns, by design: TIME_WAIT, orphans, handshakes
     gaps: tuple[Gap, ...] = ()
-    fix: str | None = (
-        None  # the one command that would close the gaps; None if nothing would or none is needed
-    )
+    fix: str | None = None  # the one command that would close the gaps; None if nothing would or none is needed
     missing_fields: tuple[str, ...] = field(default=())  # JSON names this source can never fill

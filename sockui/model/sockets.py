@@ -81,9 +81,7 @@ class Owner(IntEnum):
     LISTENER = 2  # not accepted yet: ``pid`` and ``fd`` are its listener's
     KERNEL = 3  # no process: the application closed it, or it is a mini-socket
     HIDDEN = 4  # a process of another user holds it; which one cannot be seen with these privileges
-    UNFOUND = (
-        5  # every process could be read and none in sight holds it (other PID namespace, kernel service)
-    )
+    UNFOUND = 5  # every process could be read and none in sight holds it (other PID namespace, kernel service)
 
 
 SOCKET = np.dtype(

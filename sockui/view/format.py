@@ -33,7 +33,7 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Make control, C1, bidi and zero-width characters of outside text visible as ``\\x1b``-like escapes."""
+    """Make control, C1, bidi and zero-width characters of outside text visible: ESC becomes a backslash and an ``e``."""
     return _HOSTILE.sub(_visible, text)
 
 
@@ -122,9 +122,7 @@ def endpoint(host: str, port: int) -> str:
 
 def local_endpoint(row: Any) -> str:
     """The local endpoint of a SOCKET record."""
-    return endpoint(
-        address(int(row["local_high"]), int(row["local_low"]), int(row["family"])), int(row["local_port"])
-    )
+    return endpoint(address(int(row["local_high"]), int(row["local_low"]), int(row["family"])), int(row["local_port"]))
 
 
 def remote_endpoint(row: Any) -> str:
