@@ -7,10 +7,13 @@ between polls: that is ``tracker``, which narrows these bounds with what it saw 
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sockui.model import Host, Known, Protocol, SocketArray, State, Timer
 
 
 class AgeSource(IntEnum):
@@ -26,7 +29,203 @@ class AgeSource(IntEnum):
 
 
 AGE = np.dtype([("min_ms", "i8"), ("max_ms", "i8"), ("source", "u1")], align=True)
-"""min_ms: at least, ms (never unknown, 0 if nothing is). max_ms: at most, ms; -1 nothing bounds it. source: AgeSource."""
+"""min_ms: at least, ms (0 if nothing is known). max_ms: at most, ms (-1: nothing bounds it). source: AgeSource."""
 
 AgeArray: TypeAlias = "NDArray[Any]"
 """A 1-d array of dtype :data:`AGE`, aligned with the sockets it belongs to."""
+
+
+JIFFY_MS = 10
+"""Every field is counted in jiffies, 10 ms at the coarsest (HZ=100): that much a bound may be off either way."""
+TIMEWAIT_MS = 60_000
+"""TCP_TIMEWAIT_LEN (include/net/tcp.h), a compile-time constant; no sysctl changes it."""
+TIMER_LATE_MS = 2_500
+"""A 60 s timer may fire, and its countdown rest at 0, up to this late (kernel/time/timer.c, wheel levels)."""
+INITIAL_RTO_MS = 1_000
+"""TCP_TIMEOUT_INIT: the first SYN or SYN-ACK is repeated after it."""
+
+
+def bounds(sockets: SocketArray, host: Host, dump_seconds: float = 0.0) -> AgeArray:
+    """Bound each socket's time in its state by the kernel's own fields alone.
+
+    ``sockets`` is (n,) SOCKET; the result (n,) AGE. A field that the row does not have bounds nothing.
+    ``dump_seconds`` widens the upper bounds: a row may have been read that long before the dump was complete.
+
+    The kernel keeps no time of the last state change. Per state, what is used (kernel functions in
+    TCP-FACTS B.1): TIME_WAIT and orphan FIN_WAIT2 the running timer; CLOSE_WAIT the last segment with an
+    acceptable ACK (at least: the FIN came no later) and the last data (at most: none follows a FIN);
+    FIN_WAIT2 the same with the last data sent; FIN_WAIT1, LAST_ACK and CLOSING the busy time, which counts
+    our FIN; SYN_SENT and SYN_RECV the retransmission schedule; ESTABLISHED the longest of all.
+    """
+    ages = np.zeros(len(sockets), AGE)
+    ages["max_ms"] = -1
+    tcp = sockets["protocol"] == Protocol.TCP
+    state = np.where(tcp, sockets["state"], 0)
+    known = sockets["known"]
+    late = round(dump_seconds * 1000)
+    fin_wait2_orphan = partial(_fin_wait2_orphan, seconds=host.number("net.ipv4.tcp_fin_timeout"))
+
+    for mask, bound in (
+        ((state == State.TIME_WAIT) & _has(known, Known.TIMER), _time_wait),
+        ((state == State.FIN_WAIT2) & _has(known, Known.TIMER) & (sockets["inode"] == 0), fin_wait2_orphan),
+        ((state == State.FIN_WAIT2) & _has(known, Known.INFO) & (sockets["inode"] != 0), _fin_wait2_held),
+        ((state == State.CLOSE_WAIT) & _has(known, Known.INFO), _close_wait),
+        ((state == State.CLOSING) & _has(known, Known.COUNTERS), _closing),
+        (((state == State.FIN_WAIT1) | (state == State.LAST_ACK)) & _has(known, Known.COUNTERS), _fin_unacknowledged),
+        ((state == State.SYN_SENT) & _has(known, Known.INFO), _syn_sent),
+        ((state == State.SYN_RECV) & _has(known, Known.MINI | Known.TIMER), _syn_recv),
+        ((state == State.ESTABLISHED) & _has(known, Known.INFO), _established),
+    ):
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            least, most, source = bound(_Rows(sockets, rows))
+            ages["min_ms"][rows] = np.maximum(least - JIFFY_MS, 0)
+            ages["max_ms"][rows] = np.where(most < 0, -1, np.maximum(most, least) + JIFFY_MS + late)
+            ages["source"][rows] = source
+    ages["source"][(ages["min_ms"] == 0) & (ages["max_ms"] < 0)] = AgeSource.NONE
+    return ages
+
+
+class _Rows:
+    """Some rows of a socket array, column by column: gathering whole records would copy all of them."""
+
+    def __init__(self, sockets: SocketArray, rows: NDArray[np.intp]) -> None:
+        self._sockets = sockets
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        column: NDArray[Any] = self._sockets[name][self._rows]
+        return column
+
+
+_Bound = tuple[NDArray[np.int64], NDArray[np.int64], Any]  # at least ms, at most ms (-1 unbounded), source
+
+
+def _has(known: NDArray[np.uint16], groups: Known) -> NDArray[np.bool_]:
+    return np.asarray(known & int(groups) == int(groups))
+
+
+def _ms(sockets: _Rows, name: str) -> NDArray[np.int64]:
+    """A field in ms as int64; busy_time and rto are in µs in the kernel."""
+    values: NDArray[np.int64] = sockets[name].astype(np.int64)
+    return values // 1000 if name in ("busy_time", "rto") else values
+
+
+def _time_wait(sockets: _Rows) -> _Bound:
+    """Exact, unless a stray segment re-armed the timer (tcp_minisocks.c:tcp_timewait_state_process)."""
+    left = _ms(sockets, "timer_ms")
+    elapsed = TIMEWAIT_MS - left
+    most = np.where(left == 0, TIMEWAIT_MS + TIMER_LATE_MS, elapsed)
+    longer = left > TIMEWAIT_MS  # a kernel with another constant: the timer tells nothing
+    return np.where(longer, 0, elapsed), np.where(longer, -1, most), AgeSource.TIMER
+
+
+def _fin_wait2_orphan(sockets: _Rows, seconds: int | None) -> _Bound:
+    """Exact, from tcp_fin_timeout as it is now; a socket with TCP_LINGER2 or an older setting differs.
+
+    Up to 60 s the mini-socket lives that long. Above, a full socket lives N-60 s and then a mini-socket
+    N-60 s more (tcp_timer.c:tcp_keepalive_timer, tcp_input.c:tcp_rcv_state_process).
+    """
+    if seconds is None or seconds <= 0:
+        nothing = np.zeros(len(sockets), np.int64)
+        return nothing, nothing - 1, AgeSource.NONE
+    left = _ms(sockets, "timer_ms")
+    mini = _has(sockets["known"], Known.MINI)
+    if seconds * 1000 <= TIMEWAIT_MS:
+        full_life = np.full(len(sockets), seconds * 1000)
+        running = mini
+    else:
+        full_life = np.where(mini, 2, 1) * (seconds * 1000 - TIMEWAIT_MS)
+        running = mini | (sockets["timer"] == Timer.KEEPALIVE)
+    elapsed = full_life - left
+    usable = running & (elapsed >= 0)
+    most = np.where(left == 0, elapsed + TIMER_LATE_MS, elapsed)
+    return np.where(usable, elapsed, 0), np.where(usable, most, -1), AgeSource.TIMER
+
+
+def _fin_wait2_held(sockets: _Rows) -> _Bound:
+    """Entered with the ACK of our FIN, which came after the last data we sent."""
+    return _ms(sockets, "last_ack_recv"), _ms(sockets, "last_data_sent"), AgeSource.LAST_ACK
+
+
+def _close_wait(sockets: _Rows) -> _Bound:
+    """Entered with the peer's FIN: it counts as an acknowledgement received, and no data can follow it."""
+    return _ms(sockets, "last_ack_recv"), _ms(sockets, "last_data_recv"), AgeSource.LAST_ACK
+
+
+def _closing(sockets: _Rows) -> _Bound:
+    """Entered with the peer's FIN (at least), after our own was queued (at most)."""
+    return _ms(sockets, "last_ack_recv"), _ms(sockets, "busy_time"), AgeSource.BUSY
+
+
+def _fin_unacknowledged(sockets: _Rows) -> _Bound:
+    """Our FIN is queued or in flight: busy time counts it, and all data before it.
+
+    Exact if the connection never sent data. At least the time in retransmission timeouts, if this is
+    their only episode and no data was sent again during it.
+    """
+    busy = _ms(sockets, "busy_time")
+    silent = sockets["bytes_sent"] == 0
+    outage = _ms(sockets, "total_rto_time")
+    began_with_fin = (
+        _has(sockets["known"], Known.RTO_TOTALS)
+        & (sockets["retransmits"] > 0)
+        & (sockets["total_rto_recoveries"] == 1)
+        & (_ms(sockets, "last_data_sent") >= outage)
+    )
+    least = np.where(silent, busy, np.where(began_with_fin, np.minimum(outage, busy), 0))
+    return least, busy, AgeSource.BUSY
+
+
+def _syn_sent(sockets: _Rows) -> _Bound:
+    """Time of the first SYN, from the totals, or rebuilt from retransmissions where the kernel has none.
+
+    The last_* fields are garbage in this state. Timers that have fired were each up to 40 ms late.
+    """
+    rto, left = _ms(sockets, "rto"), _ms(sockets, "timer_ms")
+    retransmits = _ms(sockets, "retransmits")
+    backoff = _ms(sockets, "backoff")
+    since_last = np.maximum(rto - left, 0)
+    # the first tcp_syn_linear_timeouts repeats come 1 s apart and do not raise backoff; then it doubles
+    scheduled = ((retransmits - backoff) + (1 << np.minimum(backoff, 30)) - 1) * INITIAL_RTO_MS + since_last
+    totals = _has(sockets["known"], Known.RTO_TOTALS) & (sockets["total_rto"] > 0)
+    least = np.where(totals, _ms(sockets, "total_rto_time") + INITIAL_RTO_MS, scheduled)
+    lateness = 100 + 40 * np.minimum(retransmits, 20) + np.where(left == 0, TIMER_LATE_MS, 0)
+    source = np.where(retransmits > 0, AgeSource.RETRANSMITS, AgeSource.TIMER)
+    return least, least + lateness, source
+
+
+def _syn_recv(sockets: _Rows) -> _Bound:
+    """A mini-socket's SYN-ACK timer doubles from 1 s: what is left tells at least which round it is in.
+
+    ``retransmits`` also counts repeats that the peer's repeated SYN provoked, and each of those starts the
+    round again; if it equals the round there was none and the age is exact. Waiting for data under
+    TCP_DEFER_ACCEPT repeats nothing, so more rounds than repeats leaves the age open.
+    """
+    left, repeats = _ms(sockets, "timer_ms"), np.minimum(_ms(sockets, "retransmits"), 30)
+    round_ = np.ceil(np.log2(np.maximum(left, INITIAL_RTO_MS) / INITIAL_RTO_MS)).astype(np.int64)
+    least = (2 * (1 << round_) - 1) * INITIAL_RTO_MS - left
+    most = (2 * (1 << repeats) - 1) * INITIAL_RTO_MS - left  # no wait before repeat i was longer than 2^i s
+    lateness = 200 + np.where(left == 0, TIMER_LATE_MS, 0)
+    return least, np.where(repeats < round_, -1, most + lateness), AgeSource.TIMER
+
+
+def _established(sockets: _Rows) -> _Bound:
+    """At least as old as anything that happened on it; exact while one direction never carried data.
+
+    The last_data_* fields begin at the end of the handshake (tcp_input.c:tcp_finish_connect,
+    tcp_minisocks.c:tcp_create_openreq_child), so an unused one is the age of the connection.
+    """
+    sent, received = _ms(sockets, "last_data_sent"), _ms(sockets, "last_data_recv")
+    least = np.maximum(np.maximum(sent, received), _ms(sockets, "last_ack_recv"))
+    counted = _has(sockets["known"], Known.COUNTERS)
+    least = np.where(counted, np.maximum(least, _ms(sockets, "busy_time")), least)
+    outage = np.where(_has(sockets["known"], Known.RTO_TOTALS), _ms(sockets, "total_rto_time"), 0)
+    least = np.maximum(least, outage)
+    never_sent = counted & (sockets["bytes_sent"] == 0)
+    never_received = counted & (sockets["bytes_received"] == 0)
+    most = np.where(never_sent, sent, np.where(never_received, received, -1))
+    return least, most, AgeSource.LAST_ACK

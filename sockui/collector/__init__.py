@@ -2,3 +2,60 @@
 
 Owns all reading of the system. Must not interpret, age or format what it reads.
 """
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from sockui.errors import NetlinkError
+from sockui.model import Snapshot
+
+
+class Collector(Protocol):
+    """A source of snapshots."""
+
+    source: str  # "netlink" or "psutil"
+
+    def collect(self) -> Snapshot:
+        """Read one snapshot. Raises :class:`sockui.errors.CollectError`."""
+
+    def close(self) -> None:
+        """Give back what is held open."""
+
+
+def open_collector(source: str = "auto") -> Collector:
+    """Open ``netlink``, ``psutil``, or with ``auto`` the first of the two that works here.
+
+    Raises :class:`sockui.errors.CollectError` if the named one does not.
+    """
+    if source != "psutil":
+        from sockui.collector.linux import NetlinkCollector
+
+        try:
+            return NetlinkCollector()
+        except NetlinkError as error:
+            if source == "netlink":
+                raise
+            refusal = str(error)
+    from sockui.collector.psutil_fallback import PsutilCollector
+
+    if source == "psutil":
+        return PsutilCollector()
+    return _SecondChoice(PsutilCollector(), f"Read through psutil, because {refusal}.")
+
+
+class _SecondChoice:
+    """The psutil source, saying in every snapshot why it was not the first choice."""
+
+    def __init__(self, collector: Collector, why: str) -> None:
+        self._collector = collector
+        self._why = why
+        self.source = collector.source
+
+    def collect(self) -> Snapshot:
+        snapshot = self._collector.collect()
+        return dataclasses.replace(snapshot, notes=(self._why, *snapshot.notes))
+
+    def close(self) -> None:
+        self._collector.close()

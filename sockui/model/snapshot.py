@@ -14,7 +14,7 @@ from sockui.model.sockets import SocketArray
 class Snapshot:
     """Every socket of one network namespace at one moment, with owners and host facts."""
 
-    taken_at: float  # Unix time, seconds, when the dump began
+    taken_at: float  # Unix time, seconds, when the dump was complete
     monotonic: float  # CLOCK_MONOTONIC, seconds, at the same moment; stops while the host sleeps
     boottime: float  # CLOCK_BOOTTIME, seconds, at the same moment; goes on while the host sleeps
     sockets: SocketArray  # (n,) SOCKET, no two with the same cookie
@@ -24,3 +24,4 @@ class Snapshot:
     coverage: Coverage
     source: str  # "netlink" or "psutil"
     notes: tuple[str, ...] = ()  # what a person should know about this poll: sentences
+    dump_seconds: float = 0.0  # how long the dump took: rows are up to this much older than taken_at

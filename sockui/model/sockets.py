@@ -66,10 +66,11 @@ class Known(IntFlag):
     INODE = 1 << 3  # inode (0 is known too: the kernel alone holds the socket)
     COOKIE = 1 << 4  # cookie
     MEMORY = 1 << 5  # rmem_alloc .. drops (SK_MEMINFO)
-    INFO = 1 << 6  # the tcp_info fields up to sndbuf_limited
+    INFO = 1 << 6  # ca_state .. total_retrans of tcp_info
     WINDOWS = 1 << 7  # snd_wnd, rcv_wnd (newer tcp_info)
     RTO_TOTALS = 1 << 8  # total_rto, total_rto_recoveries, total_rto_time (kernel >= 6.7)
     CGROUP = 1 << 9  # cgroup
+    COUNTERS = 1 << 11  # min_rtt .. sndbuf_limited of tcp_info (kernel >= 4.19)
     MINI = 1 << 10  # not a group: the row is a mini-socket (TIME_WAIT, orphan FIN_WAIT2, SYN_RECV request)
 
 

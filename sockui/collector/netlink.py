@@ -1,0 +1,131 @@
+"""The netlink socket.
+
+Owns the conversation with the kernel: one ``NETLINK_SOCK_DIAG`` socket kept open (the kernel learns from
+its receive sizes how much to hand over at once), dumps, their errors and repetition. Must not know message
+layouts (``inet_diag``) beyond where a message begins, nor owners or host facts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import time
+
+import numpy as np
+
+from sockui.collector import inet_diag
+from sockui.errors import NetlinkError
+from sockui.model import Protocol
+
+NETLINK_SOCK_DIAG = 4
+RECEIVE = 32 * 1024
+"""Bytes per receive: a dump's skb never holds more (net/netlink/af_netlink.c:netlink_dump)."""
+CHUNK = 1024 * 1024
+"""Bytes decoded at once: few numpy calls, and it stays in the processor's cache."""
+TIMEOUT = 5.0
+"""Seconds without an answer after which the kernel is taken not to answer."""
+TRIES = 3
+"""Dumps that broke off (ENOBUFS, EINTR, a truncated message) are begun again this often."""
+
+
+class _BrokenOffError(Exception):
+    """The dump is incomplete and worth another try."""
+
+
+class DiagSocket:
+    """One open ``NETLINK_SOCK_DIAG`` socket of the network namespace it was created in.
+
+    Raises :class:`NetlinkError` where the kernel has no such family or refuses it.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
+            seconds = struct.pack("@ll", int(TIMEOUT), 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
+        except (OSError, AttributeError) as error:
+            code = getattr(error, "errno", None) or 0
+            raise NetlinkError(f"the kernel offers no NETLINK_SOCK_DIAG here ({error})", code) from error
+        self._buffer = np.empty(CHUNK, np.uint8)
+        self._sequence = int(time.monotonic() * 1000) & 0x7FFFFFFF
+
+    def close(self) -> None:
+        """Close the socket; it cannot be used again."""
+        self._socket.close()
+
+    def dump(self, family: int, protocol: Protocol, decoder: inet_diag.Decoder, states: int) -> None:
+        """Read every socket of one family and protocol into ``decoder``.
+
+        Raises :class:`NetlinkError` with the kernel's errno; ENOENT means that this kernel has no
+        diag module for the protocol.
+        """
+        for attempt in range(TRIES):
+            try:
+                self._dump(family, protocol, decoder, states)
+                return
+            except _BrokenOffError as reason:
+                if attempt == TRIES - 1:
+                    raise NetlinkError(f"the kernel broke off the socket dump {TRIES} times: {reason}") from reason
+
+    def _dump(self, family: int, protocol: Protocol, decoder: inet_diag.Decoder, states: int) -> None:
+        self._sequence = (self._sequence + 1) & 0x7FFFFFFF
+        buffer, view = self._buffer, self._buffer.data
+        try:
+            self._socket.send(inet_diag.request(family, protocol, states, self._sequence))
+            used = 0
+            while True:
+                size = self._socket.recv_into(view[used : used + RECEIVE], RECEIVE, socket.MSG_TRUNC)
+                if size > RECEIVE:
+                    self._drain()
+                    raise _BrokenOffError(f"a message of {size} bytes was cut off")
+                if size < inet_diag.HEADER or self._sequence_of(used) != self._sequence:
+                    continue  # the rest of an answer that an earlier, broken dump left behind
+                last = self._ends(used, size)
+                used += size
+                if last or used + RECEIVE > CHUNK:
+                    walk = inet_diag.walk(buffer, used)
+                    decoder.take(buffer, walk.runs, protocol)
+                    decoder.malformed += walk.malformed
+                    used = 0
+                    if walk.errno:
+                        raise NetlinkError(
+                            f"the kernel refused to list {protocol.name} sockets: {os.strerror(walk.errno)}",
+                            walk.errno,
+                        )
+                    if walk.done:
+                        return
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                self._drain()
+                raise _BrokenOffError("its answers overran the receive buffer") from error
+            if error.errno == errno.EAGAIN:
+                raise NetlinkError(f"the kernel did not answer within {TIMEOUT:g} s", errno.EAGAIN) from error
+            raise NetlinkError(f"reading sockets from the kernel failed: {error.strerror}", error.errno or 0) from error
+
+    def _sequence_of(self, offset: int) -> int:
+        return int(self._buffer[offset + 8 : offset + 12].view("=u4")[0])
+
+    def _ends(self, offset: int, size: int) -> bool:
+        """Whether what was received at ``offset`` may close the dump: its first or last message says so.
+
+        A false alarm costs one early decode; a DONE that is neither cannot be, the kernel sends it last.
+        """
+        first = int(self._buffer[offset + 4 : offset + 6].view("=u2")[0])
+        if first in (inet_diag.NLMSG_DONE, inet_diag.NLMSG_ERROR):
+            return True
+        tail = self._buffer[offset + size - 20 : offset + size]
+        return int(tail[:4].view("=u4")[0]) == 20 and int(tail[4:6].view("=u2")[0]) == inet_diag.NLMSG_DONE
+
+    def _drain(self) -> None:
+        """Throw away what is left of a broken dump; the kernel goes on with it as we read."""
+        view = self._buffer.data
+        try:
+            while self._socket.recv_into(view[:RECEIVE], RECEIVE, socket.MSG_DONTWAIT):
+                pass
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise

@@ -1,0 +1,120 @@
+"""The polling service: collect -> track -> publish, again and again, in one thread.
+
+Owns the interval, pausing and what happens when a poll fails or takes long. Must not touch a widget: it
+hands each result to ``publish``, which is called in the poller's thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sockui.collector import Collector
+from sockui.errors import CollectError
+from sockui.tracker import Tracker, Update
+
+BUSY_SHARE = 0.25
+"""A poll may take this share of the interval; the interval stretches when it takes more."""
+SHORTEST = 0.1
+LONGEST = 3600.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Poll:
+    """What one tick brought. ``update`` is the last good one if this poll failed, None if none ever succeeded."""
+
+    update: Update | None
+    seconds: float  # what the poll took
+    interval: float  # until the next one, seconds; more than was asked for if polls are slow
+    error: str = ""  # why this poll failed, a sentence; "" fine
+
+
+class Poller:
+    """Runs ticks in a thread of its own. ``tick`` may also be called directly, without the thread.
+
+    ``collector`` and ``tracker`` are used by one thread at a time only; ``clock`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        collector: Collector,
+        tracker: Tracker,
+        publish: Callable[[Poll], None],
+        interval: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._collector = collector
+        self._tracker = tracker
+        self._publish = publish
+        self._interval = interval
+        self._clock = clock
+        self._update: Update | None = None
+        self._stop = False
+        self._paused = False
+        self._now = False
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def interval(self) -> float:
+        """Seconds between polls as asked for."""
+        return self._interval
+
+    @interval.setter
+    def interval(self, seconds: float) -> None:
+        with self._wake:
+            self._interval = min(max(seconds, SHORTEST), LONGEST)
+            self._now = True
+            self._wake.notify()
+
+    @property
+    def paused(self) -> bool:
+        """Whether polling rests."""
+        return self._paused
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        with self._wake:
+            self._paused = paused
+            self._now = not paused
+            self._wake.notify()
+
+    def tick(self) -> Poll:
+        """Do one poll and publish what it brought; a failed one keeps the last good update."""
+        began = self._clock()
+        error = ""
+        try:
+            self._update = self._tracker.update(self._collector.collect())
+        except CollectError as failure:
+            error = str(failure)
+        seconds = self._clock() - began
+        poll = Poll(self._update, seconds, max(self._interval, seconds / BUSY_SHARE), error)
+        self._publish(poll)
+        return poll
+
+    def start(self) -> None:
+        """Begin to poll in a daemon thread."""
+        self._thread = threading.Thread(target=self._run, name="sockui-poller", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """End the thread after the poll under way; wait for it at most ``timeout`` seconds."""
+        with self._wake:
+            self._stop = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stop:
+            began = self._clock()
+            interval = self.tick().interval
+            with self._wake:
+                self._now = False
+                while not self._stop and not self._now:
+                    left = None if self._paused else began + interval - self._clock()
+                    if left is not None and left <= 0:
+                        break
+                    self._wake.wait(left)
