@@ -142,7 +142,8 @@ def walk(buffer: NDArray[np.uint8], used: int) -> Walk:
     data = buffer.data[:used]
     unpack = _LENGTH_TYPE.unpack_from
     position = 0
-    start = length = step = count = 0
+    start = step = count = 0
+    length = -1  # of the run that goes on, -1 none
     while position + HEADER <= used:
         this, kind = unpack(data, position)
         if this == length and kind == SOCK_DIAG_BY_FAMILY:
@@ -155,7 +156,7 @@ def walk(buffer: NDArray[np.uint8], used: int) -> Walk:
             continue
         if count:
             runs.append((start, length, count))
-            count = length = 0
+            count, length = 0, -1
         if this < HEADER or position + this > used:
             return Walk(runs, False, 0, 1)
         step = (this + 3) & ~3

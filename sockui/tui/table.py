@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -20,6 +20,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
+
+from sockui.view.format import fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,9 @@ class Rows:
         """Where that row is now."""
         return None
 
-    def cells(self, index: int, headings: Sequence[Heading]) -> Sequence[Cell]:
-        """The row's cells, one for each heading."""
+    def page(self, first: int, last: int, headings: Sequence[Heading]) -> Sequence[tuple[Sequence[Cell], str]]:
+        """Rows ``first`` to before ``last``: a cell for each heading, and the name of the whole row's style."""
         return ()
-
-    def row_style(self, index: int) -> str:
-        """Name of the style of the whole row, "" plain."""
-        return ""
 
 
 _Line = tuple[tuple[str, str, int], ...]  # (text padded to its width, style name, width)
@@ -294,7 +292,7 @@ class Table(Widget, can_focus=True):
     def repaint(self) -> None:
         """Have those cells painted again whose text or style is not what is on the screen."""
         height = self.size.height
-        lines = [self._line(y) for y in range(height)]
+        lines = self._lines(self.size.width, height)
         before, self._painted = self._painted, lines
         if len(before) != height:
             self.refresh()
@@ -314,28 +312,29 @@ class Table(Widget, can_focus=True):
         if regions:
             self.refresh(*regions)
 
-    def _line(self, y: int) -> _Line:
-        width = self.size.width
-        if y == 0:
-            return self._header(width)
-        index = self._top + y - 1
-        if index >= len(self._rows):
-            text = self.empty_text if not len(self._rows) and y == 2 else ""
-            return ((fit(text, width, False), "dim", width),)
-        row_style = self._rows.row_style(index)
-        override = "cursor" if index == self.cursor else row_style if row_style == "ended" else ""
+    def _lines(self, width: int, height: int) -> list[_Line]:
+        """Lay out everything on the screen."""
+        last = min(self._top + height - 1, len(self._rows))
+        page = self._rows.page(self._top, last, self._headings) if last > self._top else ()
+        lines = [self._header(width)]
+        for index, (cells, row_style) in enumerate(page, self._top):
+            override = "cursor" if index == self.cursor else row_style if row_style == "ended" else ""
+            lines.append(self._row(cells, row_style, override, width))
+        while len(lines) < height:
+            text = self.empty_text if not page and len(lines) == 2 else ""
+            lines.append(((fit(text, width, False), "dim", width),))
+        return lines
+
+    def _row(self, cells: Sequence[Cell], row_style: str, override: str, width: int) -> _Line:
         line = []
         used = 0
-        for heading, (text, style) in zip(self._headings, self._rows.cells(index, self._headings), strict=True):
-            line.append(
-                (fit(text, heading.width, heading.right) + " ", override or style or row_style, heading.width + 1)
-            )
-            used += heading.width + 1
+        for heading, (text, style) in zip(self._headings, cells, strict=True):
+            gap = " " if used + heading.width < width else ""
+            room = heading.width + len(gap)
+            line.append((fit(text, heading.width, heading.right) + gap, override or style or row_style, room))
+            used += room
         if used < width:
             line.append((" " * (width - used), override or row_style, width - used))
-        elif line:
-            text, style, last = line[-1]
-            line[-1] = (text[: len(text) - 1], style, last - 1)
         return tuple(line)
 
     def _header(self, width: int) -> _Line:
@@ -354,7 +353,9 @@ class Table(Widget, can_focus=True):
         return tuple(line)
 
     def render_line(self, y: int) -> Strip:
-        line = self._painted[y] if y < len(self._painted) else self._line(y)
+        if len(self._painted) != self.size.height:
+            self._painted = self._lines(self.size.width, self.size.height)
+        line = self._painted[y] if y < len(self._painted) else ()
         segments = [Segment(text, self._style(name)) for text, name, _ in line]
         return Strip(segments, self.size.width).simplify()
 
@@ -364,11 +365,3 @@ class Table(Widget, can_focus=True):
             style = self.get_component_rich_style(f"table--{name}") if name else self.rich_style
             self._styles[name] = style
         return style
-
-
-def fit(text: str, width: int, right: bool) -> str:
-    """Fill or cut text to exactly ``width`` terminal cells; what was cut off is marked with ``…``."""
-    cells = len(text) if text.isascii() else cell_len(text)
-    if cells > width:
-        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
-    return " " * (width - cells) + text if right else text + " " * (width - cells)

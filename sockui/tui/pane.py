@@ -1,0 +1,198 @@
+"""Text to read: wrapped, scrolled, repainted line by line.
+
+Owns wrapping and scrolling. Must not know what the text says; it never interprets markup.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from sockui.view.format import fit
+
+Span = tuple[str, str]
+"""Text and the name of its style (component class after ``pane--``, "" plain)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A piece of text that is wrapped to the pane's width."""
+
+    text: str
+    style: str = ""
+    lead: str = ""  # stands before the first line; the others are indented as far
+    verbatim: bool = False  # broken anywhere at the edge, spaces kept: commands and tables
+    spans: tuple[Span, ...] = ()  # instead of ``text``: one line, cut at the edge
+    anchor: int = -1  # the step that this paragraph belongs to, for a cursor; -1 none
+
+
+Line = tuple[tuple[Span, ...], int]  # spans, anchor
+
+
+def wrap(paragraphs: Sequence[Paragraph], width: int) -> list[Line]:
+    """Lay paragraphs out in lines of at most ``width`` cells."""
+    lines: list[Line] = []
+    width = max(width, 8)
+    for paragraph in paragraphs:
+        if paragraph.spans:
+            lines.append((paragraph.spans, paragraph.anchor))
+            continue
+        indent = " " * cell_len(paragraph.lead)
+        room = max(width - len(indent), 8)
+        if paragraph.verbatim:
+            pieces = [
+                line[at : at + room] for line in paragraph.text.split("\n") for at in range(0, max(len(line), 1), room)
+            ]
+        else:
+            pieces = textwrap.wrap(paragraph.text, room, break_on_hyphens=False) or [""]
+        for number, piece in enumerate(pieces):
+            lead = paragraph.lead if number == 0 else indent
+            lines.append((((lead, "dim"), (piece, paragraph.style)), paragraph.anchor))
+    return lines
+
+
+class Pane(Widget, can_focus=True):
+    """Scrollable text. ``show(paragraphs)`` repaints only the lines that differ."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "pane--title",
+        "pane--strong",
+        "pane--dim",
+        "pane--good",
+        "pane--warn",
+        "pane--bad",
+        "pane--info",
+        "pane--command",
+        "pane--chosen",
+    }
+    DEFAULT_CSS = """
+    Pane {
+        background: $background;
+        color: $foreground;
+        & .pane--title { text-style: bold; color: $accent; }
+        & .pane--strong { text-style: bold; }
+        & .pane--dim { color: $text-muted; }
+        & .pane--good { color: $text-success; }
+        & .pane--warn { color: $text-warning; }
+        & .pane--bad { color: $text-error; text-style: bold; }
+        & .pane--info { color: $text-primary; }
+        & .pane--command { color: $text-primary; text-style: bold; }
+        & .pane--chosen { background: $block-cursor-background; color: $block-cursor-foreground; }
+        &:ansi .pane--chosen, &:nocolor .pane--chosen { text-style: reverse; }
+        &:ansi .pane--dim { color: ansi_default; text-style: dim; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll(-1)", "Up", show=False),
+        Binding("down,j", "scroll(1)", "Down", show=False),
+        Binding("pageup", "scroll_page(-1)", "Page up", show=False),
+        Binding("pagedown", "scroll_page(1)", "Page down", show=False),
+        Binding("g,home", "scroll(-1000000)", "Top", show=False),
+        Binding("G,end", "scroll(1000000)", "Bottom", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._paragraphs: Sequence[Paragraph] = ()
+        self._lines: list[Line] = []
+        self._painted: list[tuple[Line, bool]] = []
+        self._top = 0
+        self._chosen = -1
+        self._painted_chosen = -1
+
+    @property
+    def text(self) -> str:
+        """Everything that the pane holds, as wrapped now."""
+        return "\n".join("".join(text for text, _ in spans).rstrip() for spans, _ in self._lines)
+
+    def show(self, paragraphs: Sequence[Paragraph], *, from_top: bool = False, chosen: int = -1) -> None:
+        """Show other text; keep the scroll position unless ``from_top``. ``chosen`` is the anchor under the cursor."""
+        self._paragraphs = paragraphs
+        self._chosen = chosen
+        if from_top:
+            self._top = 0
+        self._lay_out()
+
+    def choose(self, anchor: int) -> None:
+        """Move the cursor to an anchor and into view."""
+        self._chosen = anchor
+        at = [number for number, (_, belongs) in enumerate(self._lines) if belongs == anchor]
+        if at:
+            height = max(self.size.height, 1)
+            if at[-1] >= self._top + height:
+                self._top = at[-1] - height + 1
+            if at[0] < self._top:
+                self._top = at[0]
+        self._paint()
+
+    def _lay_out(self) -> None:
+        self._lines = wrap(self._paragraphs, self.size.width - 1) if self.size.width else []
+        self._top = max(0, min(self._top, len(self._lines) - max(self.size.height, 1)))
+        self._paint()
+
+    def _visible(self, y: int) -> tuple[Line, bool]:
+        number = self._top + y
+        line = self._lines[number] if number < len(self._lines) else ((), -1)
+        more = y == self.size.height - 1 and number + 1 < len(self._lines)
+        return line, more
+
+    def _paint(self) -> None:
+        lines = [self._visible(y) for y in range(self.size.height)]
+        before, self._painted = self._painted, lines
+        moved = self._painted_chosen != self._chosen
+        self._painted_chosen = self._chosen
+        if len(before) != len(lines) or moved:
+            self.refresh()
+            return
+        changed = [y for y, (old, new) in enumerate(zip(before, lines, strict=True)) if old != new]
+        if changed:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(wrap(self._paragraphs, width - 1))
+
+    def on_resize(self) -> None:
+        self._painted = []
+        self._lay_out()
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll by lines."""
+        self._top = max(0, min(self._top + lines, len(self._lines) - self.size.height))
+        self._paint()
+
+    def action_scroll_page(self, pages: int) -> None:
+        """Scroll by pages."""
+        self.action_scroll(pages * max(1, self.size.height - 1))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_scroll(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_scroll(-3)
+
+    def render_line(self, y: int) -> Strip:
+        (spans, anchor), more = self._visible(y)
+        width = self.size.width
+        chosen = self.get_component_rich_style("pane--chosen") if anchor >= 0 and anchor == self._chosen else None
+        base = chosen or self.rich_style
+        segments = [
+            Segment(text, chosen or (self.get_component_rich_style(f"pane--{style}") if style else base))
+            for text, style in spans
+        ]
+        strip = Strip(segments).adjust_cell_length(width, base)
+        if more:  # the text goes on below
+            mark = Segment(fit("↓", 1, False), self.get_component_rich_style("pane--title"))
+            strip = Strip.join([strip.crop(0, width - 1), Strip([mark], 1)])
+        return strip.simplify()

@@ -1,0 +1,208 @@
+"""Identity, life and the tracker's own clock; the kernel's bounds have tests of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sockui.ages import AgeSource
+from sockui.model import Coverage, Holders, Host, Known, Protocol, Snapshot, SocketArray, State, empty_sockets
+from sockui.tracker import Life, Tracker, Update, identities
+
+HOST = Host("web-3", "Linux", {"net.ipv4.tcp_fin_timeout": "60"})
+PLAIN = Known.QUEUES | Known.TIMER | Known.INODE | Known.COOKIE
+
+
+def sock(cookie: int, state: State, **fields: int) -> SocketArray:
+    row = empty_sockets(1)
+    values = {"known": PLAIN, "protocol": Protocol.TCP, "family": 4, "local_port": 443, "remote_port": 1000 + cookie}
+    for name, value in {**values, "cookie": cookie, "state": state, "inode": 1, **fields}.items():
+        row[name] = value
+    return row
+
+
+def info(cookie: int, state: State, sent: int, received: int, acked: int, **fields: int) -> SocketArray:
+    """A socket whose tcp_info says so many ms since."""
+    return sock(
+        cookie,
+        state,
+        **{
+            "known": PLAIN | Known.INFO | Known.COUNTERS,
+            "last_data_sent": sent,
+            "last_data_recv": received,
+            "last_ack_recv": acked,
+            "bytes_sent": 1,
+            "bytes_received": 1,
+            **fields,
+        },
+    )
+
+
+def snapshot(at: float, *sockets: SocketArray, slept: float = 0.0) -> Snapshot:
+    rows = np.concatenate([empty_sockets(0), *sockets])
+    return Snapshot(1e9 - at, at, at + slept, rows, {}, Holders.none(), HOST, Coverage(), "netlink")
+
+
+def row(update: Update, cookie: int) -> int:
+    return int(np.flatnonzero(update.sockets["cookie"] == cookie)[0])
+
+
+def age(update: Update, cookie: int) -> tuple[int, int, AgeSource]:
+    least, most, source = update.ages[row(update, cookie)]
+    return int(least), int(most), AgeSource(source)
+
+
+def life(update: Update, cookie: int) -> Life:
+    return Life(int(update.life[row(update, cookie)]))
+
+
+def test_a_transition_that_was_seen_is_dated_by_the_polls_around_it() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(100.0, info(1, State.ESTABLISHED, 9_000_000, 9_000_000, 9_000_000)))
+    update = tracker.update(snapshot(102.0, info(1, State.CLOSE_WAIT, 9_002_000, 9_002_000, 1_500)))
+
+    assert age(update, 1) == (1_490, 2_000, AgeSource.OBSERVED)
+
+    # an hour later our own keepalives have reset last_ack_recv; what was seen still holds
+    update = tracker.update(snapshot(3702.0, info(1, State.CLOSE_WAIT, 12_602_000, 12_602_000, 20)))
+    assert age(update, 1) == (3_601_490, 3_602_000, AgeSource.OBSERVED)
+
+
+def test_bounds_of_earlier_polls_stay_in_force() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(100.0, info(1, State.CLOSE_WAIT, 50_000, 60_000, 20_000)))
+    update = tracker.update(snapshot(110.0, info(1, State.CLOSE_WAIT, 1, 70_000, 1)))
+
+    assert age(update, 1) == (29_990, 70_010, AgeSource.LAST_ACK)
+
+
+def test_what_nothing_bounds_is_at_least_as_old_as_we_have_watched() -> None:
+    tracker = Tracker()
+    assert age(tracker.update(snapshot(100.0, sock(1, State.LISTEN))), 1) == (0, -1, AgeSource.NONE)
+    assert age(tracker.update(snapshot(130.0, sock(1, State.LISTEN))), 1) == (30_000, -1, AgeSource.FIRST_SEEN)
+
+
+def test_the_same_addresses_with_another_cookie_are_a_new_socket() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(100.0, sock(1, State.LISTEN)))
+    tracker.update(snapshot(200.0, sock(1, State.LISTEN)))
+    update = tracker.update(snapshot(300.0, sock(2, State.LISTEN, remote_port=1001)))
+
+    assert age(update, 2) == (0, -1, AgeSource.NONE)
+    assert (life(update, 2), life(update, 1)) == (Life.NEW, Life.MISSED)
+
+
+def test_a_descriptor_connected_again_begins_anew() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(100.0, info(1, State.ESTABLISHED, 50_000, 50_000, 50_000)))
+    update = tracker.update(snapshot(102.0, info(1, State.ESTABLISHED, 500, 500, 500, remote_port=9, bytes_sent=0)))
+
+    assert age(update, 1) == (490, 510, AgeSource.OBSERVED)
+
+
+def test_the_same_state_entered_twice_between_polls_is_not_as_old_as_the_first() -> None:
+    tracker = Tracker()
+    quiet = {"bytes_sent": 0, "bytes_received": 0}
+    tracker.update(snapshot(100.0, info(1, State.ESTABLISHED, 50_000, 50_000, 50_000, **quiet)))
+    update = tracker.update(snapshot(110.0, info(1, State.ESTABLISHED, 3_000, 3_000, 3_000, **quiet)))
+
+    assert age(update, 1)[:2] == (2_990, 3_010)
+
+
+def test_a_timer_that_was_armed_again_does_not_make_a_time_wait_younger() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(100.0, sock(1, State.TIME_WAIT, timer=3, timer_ms=20_000, inode=0)))
+    least, most, _ = age(
+        tracker.update(snapshot(110.0, sock(1, State.TIME_WAIT, timer=3, timer_ms=59_000, inode=0))), 1
+    )
+
+    assert (least, most) == (49_990, 50_010)
+
+
+def test_sleep_raises_the_upper_bound_alone() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(100.0, info(1, State.CLOSE_WAIT, 9_000, 9_000, 8_000)))
+    update = tracker.update(snapshot(102.0, info(1, State.CLOSE_WAIT, 11_000, 11_000, 10_000), slept=3600.0))
+
+    assert age(update, 1) == (9_990, 3_611_010, AgeSource.LAST_ACK)
+
+    # a socket that begins after the sleep is not touched by it
+    update = tracker.update(snapshot(104.0, info(2, State.CLOSE_WAIT, 500, 500, 400), slept=3600.0))
+    assert age(update, 2)[:2] == (390, 510)
+
+
+def test_sleep_before_we_began_widens_only_what_reaches_back_to_it() -> None:
+    tracker = Tracker()
+    update = tracker.update(snapshot(100.0, info(1, State.CLOSE_WAIT, 9_000, 9_000, 8_000), slept=60.0))
+
+    assert age(update, 1)[:2] == (7_990, 69_010)
+
+
+def test_a_wall_clock_that_is_set_changes_nothing() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(100.0, sock(1, State.LISTEN)))  # taken_at falls from poll to poll in these snapshots
+    assert age(tracker.update(snapshot(105.0, sock(1, State.LISTEN))), 1)[0] == 5_000
+
+
+def test_a_long_pause_is_said_as_a_range() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(0.0, sock(1, State.SYN_RECV, known=PLAIN)))
+    update = tracker.update(snapshot(600.0, sock(1, State.ESTABLISHED)))
+
+    assert age(update, 1) == (0, 600_000, AgeSource.OBSERVED)
+
+
+def test_one_absence_is_no_end_two_are() -> None:
+    tracker = Tracker(linger=5.0)
+    tracker.update(snapshot(100.0, sock(1, State.ESTABLISHED), sock(2, State.LISTEN)))
+    once = tracker.update(snapshot(102.0, sock(2, State.LISTEN)))
+    assert (life(once, 1), once.closed) == (Life.MISSED, 0)
+
+    twice = tracker.update(snapshot(104.0, sock(2, State.LISTEN)))
+    assert (life(twice, 1), twice.closed) == (Life.ENDED, 1)
+
+    later = tracker.update(snapshot(108.0, sock(2, State.LISTEN)))
+    assert (1 in later.sockets["cookie"], later.closed) == (False, 0)
+
+
+def test_a_socket_that_a_dump_missed_comes_back_as_it_was() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(100.0, sock(1, State.LISTEN)))
+    tracker.update(snapshot(102.0))
+    back = tracker.update(snapshot(104.0, sock(1, State.LISTEN)))
+
+    assert (life(back, 1), back.opened, age(back, 1)[0]) == (Life.PRESENT, 0, 4_000)
+
+
+def test_a_change_during_an_absence_dates_from_when_it_was_last_seen() -> None:
+    tracker = Tracker()
+    tracker.update(snapshot(100.0, info(1, State.ESTABLISHED, 900_000, 900_000, 900_000)))
+    tracker.update(snapshot(102.0))
+    update = tracker.update(snapshot(104.0, info(1, State.CLOSE_WAIT, 904_000, 904_000, 0)))
+
+    assert age(update, 1) == (0, 4_000, AgeSource.OBSERVED)
+
+
+def test_the_path_that_was_seen_is_kept() -> None:
+    tracker = Tracker()
+    for at, state in enumerate((State.ESTABLISHED, State.FIN_WAIT1, State.FIN_WAIT2, State.FIN_WAIT2, State.TIME_WAIT)):
+        update = tracker.update(snapshot(100.0 + at, sock(1, state)))
+
+    assert int(update.path[0]) == 0x1456
+
+
+def test_without_cookies_the_addresses_and_the_holder_are_the_name() -> None:
+    known = int(Known.QUEUES)
+    rows = np.concatenate(
+        [
+            sock(0, State.LISTEN, known=known, pid=1, fd=3),
+            sock(0, State.LISTEN, known=known, pid=1, fd=4),
+            sock(0, State.LISTEN, known=known, pid=2, fd=3),
+            sock(0, State.LISTEN, known=known, pid=1, fd=3, remote_low=1),
+            sock(0, State.ESTABLISHED, known=known, pid=1, fd=3),
+        ]
+    )
+    keys = identities(rows)
+
+    assert len(set(keys[:4].tolist())) == 4
+    assert keys[4] == keys[0], "the state is no part of the name"
+    assert (keys >= 1 << 63).all(), "no cookie can be taken for one"
