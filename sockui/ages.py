@@ -203,14 +203,14 @@ def _syn_recv(sockets: _Rows) -> _Bound:
 
     ``retransmits`` also counts repeats that the peer's repeated SYN provoked, and each of those starts the
     round again; if it equals the round there was none and the age is exact. Waiting for data under
-    TCP_DEFER_ACCEPT repeats nothing, so more rounds than repeats leaves the age open.
+    TCP_DEFER_ACCEPT repeats nothing: without a repeat, or with fewer than rounds, the age is open above.
     """
     left, repeats = _ms(sockets, "timer_ms"), np.minimum(_ms(sockets, "retransmits"), 30)
     round_ = np.ceil(np.log2(np.maximum(left, INITIAL_RTO_MS) / INITIAL_RTO_MS)).astype(np.int64)
     least = (2 * (1 << round_) - 1) * INITIAL_RTO_MS - left
     most = (2 * (1 << repeats) - 1) * INITIAL_RTO_MS - left  # no wait before repeat i was longer than 2^i s
     lateness = 200 + np.where(left == 0, TIMER_LATE_MS, 0)
-    return least, np.where(repeats < round_, -1, most + lateness), AgeSource.TIMER
+    return least, np.where((repeats == 0) | (repeats < round_), -1, most + lateness), AgeSource.TIMER
 
 
 def _established(sockets: _Rows) -> _Bound:

@@ -7,7 +7,10 @@ widgets or markup.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
+import socket
+import unicodedata
 from typing import Any
 
 from sockui.model import Protocol
@@ -33,7 +36,7 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Make control, C1, bidi and zero-width characters of outside text visible: ESC becomes a backslash and an ``e``."""
+    """Make control, C1, bidi and zero-width characters of outside text visible: ESC becomes a backslash and ``e``."""
     return _HOSTILE.sub(_visible, text)
 
 
@@ -69,21 +72,30 @@ def long_duration(milliseconds: float) -> str:
     return f"{seconds} s"
 
 
+def _duration_up(milliseconds: float) -> str:
+    """The same rounded up, for "at most": a bound must not be shown smaller than it is."""
+    for size, unit, limit in ((1000, "s", 60), (60_000, "m", 60), (3_600_000, "h", 48)):
+        number = math.ceil(milliseconds / size)
+        if number < limit:
+            return f"{number}{unit}"
+    return f"{math.ceil(milliseconds / 86_400_000)}d"
+
+
 def age(min_ms: int, max_ms: int) -> str:
     """An age interval in at most 7 cells: ``42m`` exact, ``≥42m`` at least, ``≤3h`` at most, ``2m-5m`` between.
 
     ``max_ms`` -1 is "nothing bounds it"; nothing known at all is the empty string. Bounds that read the
-    same in the coarsest true unit, or differ by less than a second, are shown as one.
+    same in the coarsest true unit, or differ by less than a second, are shown as one. "At least" is rounded
+    down and "at most" up, so what is shown is true. (An age of 100 days and more may take 8 or 9 cells.)
     """
-    low = duration(min_ms // 1000 * 1000) if min_ms >= 1000 else "0s"
     if max_ms < 0:
-        return f"≥{low}" if min_ms > 0 else ""
-    high = duration(max_ms // 1000 * 1000) if max_ms >= 1000 else "<1s"
+        return f"≥{duration(min_ms // 1000 * 1000)}" if min_ms >= 1000 else ""
+    if max_ms < 1000:
+        return "<1s"
+    low, high = duration(min_ms // 1000 * 1000), duration(max_ms // 1000 * 1000)
     if low == high or max_ms - min_ms < 1000:
         return high
-    if min_ms < 1000:
-        return f"≤{duration(max_ms)}"
-    return f"{low}-{high}"
+    return f"≤{_duration_up(max_ms)}" if min_ms < 1000 else f"{low}-{_duration_up(max_ms)}"
 
 
 def count(number: int) -> str:
@@ -103,16 +115,18 @@ def size(number: float) -> str:
 
 
 def address(high: int, low: int, family: int) -> str:
-    """An address as ``ss`` and the RFCs write it: IPv4 dotted (v4-mapped too), IPv6 compressed, unbound ``*``.
+    """An address as the RFCs write it: IPv4 dotted (v4-mapped too), IPv6 compressed (RFC 5952).
 
     ``high`` and ``low`` are the two halves of the 128-bit address; ``family`` 4 or 6 tells ``0.0.0.0``
     from ``::``.
     """
-    if high == 0 and low >> 32 == 0xFFFF:
-        return str(ipaddress.IPv4Address(low & 0xFFFFFFFF))
+    if high:  # inet_ntop is five times faster than ipaddress, but writes ::2:0 as ::0.2.0.0
+        return socket.inet_ntop(socket.AF_INET6, (high << 64 | low).to_bytes(16))
+    if low >> 32 == 0xFFFF:
+        return socket.inet_ntoa((low & 0xFFFFFFFF).to_bytes(4))
     if family == 4:  # an IPv4 socket is always held v4-mapped; anything else is a source without an address
         return "0.0.0.0"
-    return str(ipaddress.IPv6Address(high << 64 | low))
+    return str(ipaddress.IPv6Address(low))
 
 
 def endpoint(host: str, port: int) -> str:
@@ -137,3 +151,49 @@ def remote_endpoint(row: Any) -> str:
 def protocol(row: Any) -> str:
     """``tcp``, ``tcp6``, ``udp`` or ``udp6`` of a SOCKET record."""
     return Protocol(int(row["protocol"])).name.lower() + ("6" if row["family"] == 6 else "")
+
+
+def cells(text: str) -> int:
+    """How many terminal cells a text takes: wide East Asian characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.category(character) in ("Mn", "Me")
+        else 2
+        if unicodedata.east_asian_width(character) in "WF"
+        else 1
+        for character in text
+    )
+
+
+def _clip(text: str, room: int) -> str:
+    """The longest beginning of a text that takes at most ``room`` cells."""
+    while cells(text) > room:
+        text = text[: len(text) - max(1, (cells(text) - room) // 2)]
+    return text
+
+
+def fit(text: str, room: int, right: bool = False) -> str:
+    """A text in exactly ``room`` cells: padded, or shortened with ``…``."""
+    if len(text) <= room and text.isascii():
+        return text.rjust(room) if right else text.ljust(room)
+    taken = cells(text)
+    if taken > room:
+        text = _clip(text, room - 1) + "…" if room > 0 else ""
+        taken = cells(text)
+    padding = " " * (room - taken)
+    return padding + text if right else text + padding
+
+
+def fit_endpoint(text: str, room: int) -> str:
+    """An endpoint in exactly ``room`` cells; what is left out is the beginning, for the port says most."""
+    return text.ljust(room) if len(text) <= room else "…" + text[len(text) - room + 1 :] if room > 0 else ""
+
+
+def fit_owner(text: str, room: int) -> str:
+    """``name/pid`` in exactly ``room`` cells; what is left out is the end of the name, so that the pid stays whole."""
+    name, slash, rest = text.rpartition("/")
+    if cells(text) <= room or not slash or len(rest) + 4 > room:
+        return fit(text, room)
+    return fit(f"{_clip(name, room - len(rest) - 2)}…/{rest}", room)

@@ -1,0 +1,46 @@
+# Needs Python 3.11 or later with venv, and make. Everything is installed into .venv, nothing elsewhere.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: run test lint check bench screenshots clean
+
+run: .venv/installed  ## look at this host: make run, make run ARGS="list state close-wait"
+	@$(BIN)/sockui $(ARGS)
+
+test: .venv/developing  ## every test; what is skipped is listed with the reason
+	@status=0; \
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "not kernel and not pty" || status=$$?; \
+	$(BIN)/pytest -m "kernel or pty" || status=$$?; \
+	exit $$status
+
+lint: .venv/developing  ## style, types and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: .venv/developing  ## speed and memory beside ss, measured in the same run
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+screenshots: .venv/developing  ## made anew from the lab's real sockets
+	$(BIN)/python screenshots/take.py $(ARGS)
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache snapshot_report.html
+	find sockui tests screenshots -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "sockui needs Python 3.11 or later; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+# pip reads dependency groups (PEP 735) from 25.1 on.
+.venv/developing: .venv/installed
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --group dev
+	@touch $@

@@ -1,0 +1,99 @@
+"""The host's settings and the kernel's counters, for the network namespace of the calling thread.
+
+Owns the list of settings that rules and explanations may name. Must not judge them. Whatever does not exist on
+this kernel or cannot be read is absent.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+
+from sockui.model import Host
+
+_TCP = """
+    fin_timeout syn_retries syn_linear_timeouts synack_retries retries1 retries2 orphan_retries max_orphans
+    max_tw_buckets tw_reuse tw_reuse_delay tw_recycle keepalive_time keepalive_intvl keepalive_probes syncookies
+    max_syn_backlog abort_on_overflow rfc1337 timestamps mem rmem wmem mtu_probing rto_min_us rto_max_ms
+    migrate_req child_ehash_entries
+"""
+_CONNTRACK_TIMEOUTS = """
+    established syn_sent syn_recv fin_wait close_wait last_ack time_wait close max_retrans unacknowledged
+"""
+SETTINGS = (
+    *(f"net.ipv4.tcp_{name}" for name in _TCP.split()),
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.core.somaxconn",
+    "net.core.rmem_max",
+    "net.core.wmem_max",
+    "fs.file-max",
+    "fs.nr_open",
+    "net.netfilter.nf_conntrack_max",
+    *(f"net.netfilter.nf_conntrack_tcp_timeout_{name}" for name in _CONNTRACK_TIMEOUTS.split()),
+)
+"""sysctls that somebody sets; read again every ``READS`` reads or ``SECONDS`` seconds."""
+GAUGES = ("fs.file-nr", "net.netfilter.nf_conntrack_count")
+"""sysctls that the kernel counts; read every time."""
+READS = 10
+SECONDS = 10.0
+
+
+class HostReader:
+    """Reads the :class:`Host` again and again; ``clock`` is monotonic, seconds."""
+
+    def __init__(self, proc: str = "/proc", clock: Callable[[], float] = time.monotonic) -> None:
+        self._proc = proc
+        self._clock = clock
+        self._settings: dict[str, str] = {}
+        self._reads = READS
+        self._settings_at = 0.0
+
+    def read(self) -> Host:
+        """Settings at most ``SECONDS`` seconds old, gauges and counters as of now."""
+        now = self._clock()
+        if self._reads >= READS or now - self._settings_at >= SECONDS:
+            self._settings, self._settings_at, self._reads = self._sysctls(SETTINGS), now, 0
+        self._reads += 1
+        net = f"{self._proc}/thread-self/net"  # /proc/net is that of the main thread, which may be elsewhere
+        return Host(
+            name=platform.node(),
+            system=f"{platform.system()} {platform.release()}",
+            sysctls=self._settings | self._sysctls(GAUGES),
+            counters={**parse_counters(_text(f"{net}/netstat") or ""), **parse_counters(_text(f"{net}/snmp") or "")},
+            sockstat=parse_sockstat((_text(f"{net}/sockstat") or "") + (_text(f"{net}/sockstat6") or "")),
+        )
+
+    def _sysctls(self, names: tuple[str, ...]) -> dict[str, str]:
+        values = {name: _text(f"{self._proc}/sys/{name.replace('.', '/')}") for name in names}
+        return {name: " ".join(value.split()) for name, value in values.items() if value is not None}
+
+
+def _text(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def parse_counters(text: str) -> dict[str, int]:
+    """``TcpExt.ListenOverflows`` and so on, from /proc/net/netstat and snmp: a line of names, a line of values."""
+    counters: dict[str, int] = {}
+    lines = text.splitlines()
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        group, *columns = names.split()
+        for column, value in zip(columns, values.split()[1:], strict=False):
+            counters[f"{group.removesuffix(':')}.{column}"] = int(value)
+    return counters
+
+
+def parse_sockstat(text: str) -> dict[str, int]:
+    """``TCP.orphan`` and so on, from /proc/net/sockstat and sockstat6; ``mem`` in pages, ``memory`` in bytes."""
+    numbers: dict[str, int] = {}
+    for line in text.splitlines():
+        group, *words = line.split()
+        for name, value in zip(words[::2], words[1::2], strict=False):
+            numbers[f"{group.removesuffix(':')}.{name}"] = int(value)
+    return numbers

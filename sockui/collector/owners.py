@@ -1,0 +1,381 @@
+"""Which process holds which socket: the inode -> (pid, fd) relation, kept from poll to poll.
+
+Owns reading /proc/PID/fd and the words for what could not be seen. Must not judge or talk to netlink.
+
+A walk over every descriptor of the host costs more than the whole dump, so a process is read again only when its
+books do not balance: what it has open (st_size of /proc/PID/fd) is no longer the sockets known here plus the other
+descriptors it had. A slice of the known entries is checked in every poll for what that cannot notice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sockui.collector.processes import ProcessTable
+from sockui.model import Coverage, Gap, Holders, Known, Owner, Process, Protocol, SocketArray, State
+
+FIX = "sudo sockui"
+_REASONS = {
+    Owner.HIDDEN: "have no holder among the processes that may be read here; reading all of them needs root "
+    "(CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)",
+    Owner.UNFOUND: "are held by no process in this PID namespace: by one in another PID namespace, by the kernel "
+    "itself, or they ended while being looked up",
+    Owner.UNKNOWN: "are new: only the processes most likely to hold them have been read so far",
+}
+_QUEUED_STATES = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)  # SYN_RECV: TCP Fast Open
+_WILDCARDS = (0, 0xFFFF << 32)  # low halves of :: and ::ffff:0.0.0.0
+_MANY = 256  # sockets from which on a process is not read whole again for every change
+_CHECKED = 1000  # known entries checked in every poll, 3 ms
+_LONGEST_WAIT = 64  # polls between two searches for an inode that nobody holds
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Attribution:
+    """What the rows cannot hold: the processes and every holder of a socket."""
+
+    processes: Mapping[int, Process]  # every holder and its ancestors
+    holders: Holders
+    coverage: Coverage
+
+
+class _Books(NamedTuple):
+    """What a process was like when its descriptors were last read."""
+
+    started_ticks: int
+    uid: int
+    others: int  # open descriptors less the known sockets among them
+    readable: bool
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What one poll read in /proc/PID/fd, before it becomes arrays."""
+
+    inodes: list[int] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)
+    fds: list[int] = field(default_factory=list)
+    readable: dict[int, bool] = field(default_factory=dict)  # every pid that was tried
+    whole: list[int] = field(default_factory=list)  # pids whose known entries are all replaced
+    lost: list[NDArray[np.intp]] = field(default_factory=list)  # known entries of the other pids to remove
+
+
+class OwnerResolver:
+    """Fills the owner columns of each poll's sockets, remembering what the polls before found."""
+
+    def __init__(self, processes: ProcessTable, proc: str = "/proc") -> None:
+        self._processes = processes
+        self._proc = proc
+        self._poll = 0
+        self._holders = Holders.none()
+        self._held = np.empty(0, np.uint32)  # the distinct inodes of _holders
+        self._first = np.empty(0, np.intp)  # where each begins there
+        self._counts: dict[int, int] = {}  # pid -> entries in _holders
+        self._books: dict[int, _Books] = {}
+        self._cursor = 0  # next entry to check
+        self._absent = np.empty(0, np.uint32)  # inodes without a holder, sorted
+        self._wait = np.empty(0, np.int64)  # polls between searches for each; 0: not searched everywhere yet
+        self._due = np.empty(0, np.int64)  # poll of the next search
+
+    def attribute(self, sockets: SocketArray) -> Attribution:
+        """Fill ``pid``, ``fd``, ``holders`` and ``owner`` in place, in the rows whose ``known`` has INODE.
+
+        A row with a holder is PROCESS. A row without an inode is LISTENER if it waits for accept(), else KERNEL.
+        Any other is HIDDEN if some process cannot be read, UNFOUND if all were and none holds it, and UNKNOWN
+        where only the likely processes have been read so far (the next call reads the rest).
+        """
+        self._poll += 1
+        self._processes.refresh()
+        known = (sockets["known"] & Known.INODE) != 0
+        inode = np.where(known, sockets["inode"], 0)
+        rows = np.argsort(inode)[np.count_nonzero(inode == 0) :]
+        dump = inode[rows]
+        self._forget(dump)
+        self._search(dump, rows, sockets)
+        self._fill(sockets, known, rows, dump)
+        queued = self._fill_queued(sockets, known & (inode == 0))
+        return Attribution(
+            processes=self._processes.with_ancestors(self._counts),
+            holders=self._holders,
+            coverage=_coverage(sockets, queued),
+        )
+
+    # --- filling the rows ------------------------------------------------------------------------
+
+    def _fill(
+        self, sockets: SocketArray, known: NDArray[np.bool_], rows: NDArray[np.intp], dump: NDArray[np.uint32]
+    ) -> None:
+        """``rows`` are those with an inode, in the order of ``dump``."""
+        at, found = _locate(dump, self._held)
+        rows_held, at = rows[found], at[found]
+        entry = self._first[at]
+        pid = np.zeros(len(sockets), np.int32)
+        pid[rows_held] = self._holders.pid[entry]
+        fd = np.full(len(sockets), -1, np.int32)
+        fd[rows_held] = self._holders.fd[entry]
+        holders = np.zeros(len(sockets), np.uint16)
+        holders[rows_held] = np.minimum(np.diff(self._first, append=len(self._holders.inode)), 0xFFFF)[at]
+        owner = np.full(len(sockets), Owner.KERNEL, np.uint8)
+        owner[rows] = Owner.UNKNOWN
+        owner[rows_held] = Owner.PROCESS
+        if len(self._absent):
+            hidden = self._processes.hidden or not all(book.readable for book in self._books.values())
+            nowhere = rows[_locate(dump, self._absent[self._wait > 0])[1]]
+            owner[nowhere] = Owner.HIDDEN if hidden else Owner.UNFOUND
+        all_known = known.all()
+        for name, column in (("pid", pid), ("fd", fd), ("holders", holders), ("owner", owner)):
+            sockets[name] = column if all_known else np.where(known, column, sockets[name])
+
+    def _fill_queued(self, sockets: SocketArray, candidates: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Give connections that wait for accept() their listener's columns; ``owner`` of each listener without a pid.
+
+        A child has its listener's family, and its device if the listener is bound to one. Of several listeners
+        that fit, one with the same address goes before a wildcard, one bound to a device before one that is not,
+        and in a SO_REUSEPORT group, where the kernel does not tell, the one with the longest queue.
+        """
+        rows = np.flatnonzero(candidates)
+        rows = rows[np.isin(sockets["state"][rows], _QUEUED_STATES) & ((sockets["known"][rows] & Known.MINI) == 0)]
+        rows = rows[sockets["protocol"][rows] == Protocol.TCP]
+        if not len(rows):
+            return np.empty(0, np.uint8)
+        rows = rows[np.argsort(sockets["local_port"][rows])]
+        ports = sockets["local_port"][rows].astype(np.int64)
+        listening = np.flatnonzero(sockets["state"] == State.LISTEN)
+        listening = listening[np.isin(sockets["local_port"][listening], ports)]
+        specific = (sockets["local_high"][listening] != 0) | ~np.isin(sockets["local_low"][listening], _WILDCARDS)
+        order = np.lexsort((sockets["recv_queue"][listening], sockets["interface"][listening] != 0, specific))
+        listener = np.full(len(rows), -1, np.intp)
+        for index, own_address in zip(listening[order].tolist(), specific[order].tolist(), strict=True):
+            row = sockets[index]
+            first, last = np.searchsorted(ports, [int(row["local_port"]), int(row["local_port"]) + 1])
+            group = rows[first:last]
+            fits = sockets["family"][group] == row["family"]
+            if own_address:
+                fits &= sockets["local_high"][group] == row["local_high"]
+                fits &= sockets["local_low"][group] == row["local_low"]
+            if row["interface"]:
+                fits &= sockets["interface"][group] == row["interface"]
+            listener[first:last][fits] = index  # a better one comes later and overwrites it
+        rows, listener = rows[listener >= 0], listener[listener >= 0]
+        for name in ("pid", "fd", "holders"):
+            sockets[name][rows] = sockets[name][listener]
+        sockets["owner"][rows] = Owner.LISTENER
+        unnamed: NDArray[np.uint8] = sockets["owner"][listener[sockets["pid"][listener] == 0]]
+        return unnamed
+
+    # --- keeping the relation true ---------------------------------------------------------------
+
+    def _forget(self, dump: NDArray[np.uint32]) -> None:
+        """Drop the entries of sockets and of processes that ended."""
+        seen, known = self._processes.seen, self._holders
+        ended = [
+            pid for pid, book in self._books.items() if pid not in seen or seen[pid].started_ticks != book.started_ticks
+        ]
+        for pid in ended:
+            del self._books[pid]
+        still = np.diff(self._first, append=len(known.inode))
+        keep = np.repeat(_locate(self._held, dump)[1], still)
+        if ended:
+            keep &= ~np.isin(known.pid, ended)
+        if not keep.all():
+            self._hold(known.inode[keep], known.pid[keep], known.fd[keep])
+
+    def _hold(self, inode: NDArray[np.uint32], pid: NDArray[np.int32], fd: NDArray[np.int32]) -> None:
+        self._holders = Holders(inode, pid, fd)
+        self._first = np.flatnonzero(np.diff(inode, prepend=np.uint32(0)))  # no entry has inode 0
+        self._held = inode[self._first]
+        pids, counts = np.unique(pid, return_counts=True)
+        self._counts = dict(zip(pids.tolist(), counts.tolist(), strict=True))
+
+    def _search(self, dump: NDArray[np.uint32], rows: NDArray[np.intp], sockets: SocketArray) -> None:
+        """Read the processes that changed, then, while inodes are unknown, those that may hold them."""
+        seen = self._processes.seen
+        reading = _Reading()
+        moved = self._check()
+        for pid in [*moved, *self._changed(), *(seen.keys() - self._books.keys())]:
+            self._read(pid, reading, trust=pid not in moved)
+
+        unheld = np.flatnonzero(~_locate(dump, self._held)[1])
+        unknown = dump[unheld]
+        waited, due = np.full(len(unknown), -1), np.zeros(len(unknown), np.int64)
+        at, old = _locate(unknown, self._absent)
+        waited[old], due[old] = self._wait[at[old]], self._due[at[old]]
+        sought = due <= self._poll
+
+        complete = True
+        missing = set(unknown[sought].tolist()).difference(reading.inodes)
+        if missing:
+            rest = [
+                pid
+                for pid, book in self._books.items()
+                if pid not in reading.readable and book.readable and seen[pid].fd_count != 0
+            ]
+            uids = set(sockets["uid"][rows[unheld[sought]]].tolist())
+            self._read_until_found([pid for pid in rest if seen[pid].uid in uids], missing, reading)
+            # A socket that just came may be gone already: the whole host is searched for those that stay.
+            staying = missing.intersection(unknown[sought & (waited >= 0)].tolist())
+            self._read_until_found(rest, staying, reading)
+            complete = all(pid in reading.readable for pid in rest)
+        self._merge(reading, dump)
+
+        absent = ~_locate(unknown, self._held)[1]
+        unknown, waited, due, sought = unknown[absent], waited[absent], due[absent], sought[absent]
+        longer = np.clip(waited * 2, 1, _LONGEST_WAIT) if complete else np.maximum(waited, 0)
+        self._absent = unknown
+        self._wait = np.where(sought, longer, waited)
+        self._due = np.where(sought, self._poll + np.maximum(longer, 1), due)
+
+    def _changed(self) -> list[int]:
+        """Processes whose books do not balance, or whose descriptors may have become readable."""
+        return [
+            pid
+            for pid, book in self._books.items()
+            if book.uid != (now := self._processes.seen[pid]).uid
+            or (book.readable and now.fd_count is not None and now.fd_count != book.others + self._counts.get(pid, 0))
+        ]
+
+    def _check(self) -> set[int]:
+        """Look whether the next slice of entries is still true; the processes with one that is not."""
+        known = self._holders
+        first = self._cursor if self._cursor < len(known.inode) else 0
+        self._cursor = last = first + _CHECKED
+        moved: set[int] = set()
+        for inode, pid, fd in zip(
+            known.inode[first:last].tolist(), known.pid[first:last].tolist(), known.fd[first:last].tolist(), strict=True
+        ):
+            try:
+                link = os.readlink(f"{self._proc}/{pid}/fd/{fd}")
+            except OSError:
+                link = ""
+            if link != f"socket:[{inode}]":
+                moved.add(pid)
+        return moved
+
+    # --- reading descriptors ---------------------------------------------------------------------
+
+    def _read_until_found(self, pids: Iterable[int], missing: set[int], reading: _Reading) -> None:
+        for pid in pids:
+            if not missing:
+                return
+            before = len(reading.inodes)
+            self._read(pid, reading, trust=True)
+            missing.difference_update(reading.inodes[before:])
+
+    def _read(self, pid: int, reading: _Reading, *, trust: bool) -> None:
+        """Read the descriptors of a process; with ``trust`` and many known sockets, only the others."""
+        if pid in reading.readable:
+            return
+        reading.readable[pid] = True
+        entries = np.empty(0, np.intp)
+        if trust and self._counts.get(pid, 0) >= _MANY:
+            entries = np.flatnonzero(self._holders.pid == pid)
+        try:
+            directory = os.open(f"{self._proc}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fds, inodes, lost = _read_links(directory, self._holders.fd[entries])
+            finally:
+                os.close(directory)
+        except PermissionError:
+            reading.readable[pid] = False
+            reading.whole.append(pid)
+            return
+        except OSError:  # it ended
+            reading.whole.append(pid)
+            return
+        if len(entries):
+            reading.lost.append(entries[lost])
+        else:
+            reading.whole.append(pid)
+        reading.fds += fds
+        reading.inodes += inodes
+        reading.pids += [pid] * len(fds)
+
+    def _merge(self, reading: _Reading, dump: NDArray[np.uint32]) -> None:
+        """Take over what was read; sockets that are not in the dump are only counted."""
+        if not reading.readable:
+            return
+        old = self._holders
+        keep = ~np.isin(old.pid, reading.whole)
+        for entries in reading.lost:
+            keep[entries] = False
+        inode = np.array(reading.inodes, np.uint64).astype(np.uint32)  # inet_diag cuts them to 32 bits too
+        wanted = _locate(inode, dump)[1]
+        if wanted.any() or not keep.all():
+            inode = np.concatenate((old.inode[keep], inode[wanted]))
+            pid = np.concatenate((old.pid[keep], np.array(reading.pids, np.int32)[wanted]))
+            fd = np.concatenate((old.fd[keep], np.array(reading.fds, np.int32)[wanted]))
+            order = np.lexsort((fd, pid, inode))
+            self._hold(inode[order], pid[order], fd[order])
+        for number, readable in reading.readable.items():
+            now = self._processes.seen[number]
+            others = (now.fd_count or 0) - self._counts.get(number, 0)
+            self._books[number] = _Books(now.started_ticks, now.uid, others, readable)
+
+
+def _read_links(directory: int, known: NDArray[np.int32]) -> tuple[list[int], list[int], NDArray[np.bool_]]:
+    """Descriptors and inodes of the sockets that are not ``known`` ones, and which of those are closed now.
+
+    The kernel gives out the lowest free number. So the numbers between the known ones are usually all there is,
+    and trying them costs little where listing 100,000 takes 0.1 s; the count of open descriptors tells if it was all.
+    """
+    if not len(known):
+        _, fds, inodes = _socket_links(directory, os.listdir(directory))
+        return fds, inodes, np.empty(0, np.bool_)
+    open_count = os.stat(directory).st_size
+    top = max(int(known.max()) + 1, open_count)
+    if open_count and top <= 2 * len(known):
+        free = np.ones(top, np.bool_)
+        free[known] = False
+        found, fds, inodes = _socket_links(directory, map(str, np.flatnonzero(free).tolist()))
+        if found + len(known) == open_count:
+            return fds, inodes, np.zeros(len(known), np.bool_)
+    listed = np.array(list(map(int, os.listdir(directory))), np.int32)
+    _, fds, inodes = _socket_links(directory, map(str, listed[~np.isin(listed, known)].tolist()))
+    return fds, inodes, ~np.isin(known, listed)
+
+
+def _socket_links(directory: int, names: Iterable[str]) -> tuple[int, list[int], list[int]]:
+    """How many of the descriptors ``names`` are open; the numbers and inodes of the sockets among them."""
+    found = 0
+    fds: list[int] = []
+    inodes: list[int] = []
+    for name in names:
+        try:
+            link = os.readlink(name, dir_fd=directory)
+        except FileNotFoundError:  # closed since it was listed, or never open
+            continue
+        found += 1
+        if link.startswith("socket:["):
+            fds.append(int(name))
+            inodes.append(int(link[8:-1]))
+    return found, fds, inodes
+
+
+def _coverage(sockets: SocketArray, queued: NDArray[np.uint8]) -> Coverage:
+    """``queued``: for each LISTENER row without a pid, its listener's owner, because it shares that one's gap."""
+    named = sockets["pid"] > 0
+    counts = np.bincount(sockets["owner"][~named], minlength=len(Owner))
+    counts += np.bincount(queued, minlength=len(Owner))
+    gaps = tuple(Gap(int(counts[owner]), reason) for owner, reason in _REASONS.items() if counts[owner])
+    return Coverage(
+        sockets=len(sockets),
+        attributed=int(np.count_nonzero(named)),
+        kernel=int(counts[Owner.KERNEL]),
+        gaps=gaps,
+        fix=FIX if counts[Owner.HIDDEN] and os.geteuid() != 0 else None,
+    )
+
+
+def _locate(values: NDArray[np.uint32], among: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where each of ``values`` is in ``among``, which is sorted, and whether it is there at all."""
+    if np.array_equal(values, among):
+        return np.arange(len(values)), np.ones(len(values), np.bool_)
+    if not len(among):
+        return np.zeros(len(values), np.intp), np.zeros(len(values), np.bool_)
+    at = np.minimum(np.searchsorted(among, values), len(among) - 1)
+    return at, among[at] == values

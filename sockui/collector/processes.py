@@ -1,0 +1,213 @@
+"""Processes as /proc tells them: who is there, how many descriptors each has open, what it is called.
+
+Owns every reading of /proc/PID except the descriptors themselves (those are ``owners``). Must not know sockets.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from sockui.model import Process
+
+TURNS = 16  # polls until the text of a process that only exec(), setuid() or a move could change is read again
+_CMDLINE_BYTES = 65_536  # of argv, which may have megabytes
+_UNIT_KINDS = (".service", ".scope", ".slice")
+
+
+class Seen(NamedTuple):
+    """What one stat(2) of /proc/PID/fd tells of a process; needs no privilege."""
+
+    inode: int  # of /proc/PID/fd: another process with the same pid has another
+    started_ticks: int  # field 22 of /proc/PID/stat
+    uid: int  # owner of /proc/PID/fd: the effective uid, 0 if the process is not dumpable
+    fd_count: int | None  # open descriptors; None where neither st_size nor a listing tells
+
+
+class ProcessTable:
+    """Every process that /proc shows, cached by pid and start time.
+
+    ``refresh()`` costs one stat(2) a process; ``get()`` reads the files of a process when it is asked for the
+    first time, again in the two polls after that (it may have been between fork and exec), then every
+    ``TURNS`` polls. Before Linux 6.2 the descriptors have to be listed to be counted: a process then has its turn
+    every ``TURNS`` polls.
+    """
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self.proc = proc
+        self.seen: dict[int, Seen] = {}  # pid -> what the last refresh() saw; replaced, never changed
+        self.hidden = False  # /proc is mounted with hidepid= and does not show every process
+        self._turn = 0
+        self._read: dict[int, tuple[int, Process]] = {}  # pid -> turn of the first reading, process
+        self._users: dict[int, str] = {}
+        self._ticks_per_second = os.sysconf("SC_CLK_TCK")
+        self._booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        try:
+            self._counts_by_stat = os.stat(f"{proc}/self/fd").st_size > 0  # we have at least one open
+        except OSError:
+            self._counts_by_stat = False
+
+    def refresh(self) -> None:
+        """Look at every process once. Without a readable /proc there are none, and ``hidden`` says so."""
+        self._turn += 1
+        seen: dict[int, Seen] = {}
+        refused = False
+        try:
+            names = os.listdir(self.proc)
+        except OSError:
+            names = []
+        for name in names:
+            if not name.isdecimal():
+                continue
+            pid = int(name)
+            old = self.seen.get(pid)
+            try:
+                status = os.stat(f"{self.proc}/{name}/fd")
+                if old is not None and old.inode == status.st_ino:
+                    started_ticks = old.started_ticks
+                else:  # new, or the kernel dropped its cached inode: the start time decides
+                    started_ticks = self._stat(pid)[1]
+            except PermissionError:  # hidepid=1
+                refused = True
+                continue
+            except OSError:
+                continue
+            count = status.st_size if self._counts_by_stat else self._listed(pid, started_ticks, old)
+            now = Seen(status.st_ino, started_ticks, status.st_uid, count)
+            seen[pid] = old if old == now else now
+        self.seen = seen
+        self.hidden = refused or 1 not in seen  # every PID namespace has a pid 1
+        if len(self._read) > len(seen) or not self._read.keys() <= seen.keys():
+            self._read = {pid: read for pid, read in self._read.items() if pid in seen}
+
+    def get(self, pid: int) -> Process | None:
+        """The process ``pid`` as of the last ``refresh()``; None if there is none, or it ended meanwhile."""
+        seen = self.seen.get(pid)
+        if seen is None:
+            return None
+        first, process = self._read.get(pid, (self._turn, None))
+        if process is None or process.started_ticks != seen.started_ticks:
+            first, process = self._turn, self._load(pid, seen)
+        elif (
+            self._turn - first <= 2
+            or (self._turn + pid) % TURNS == 0
+            or (process.ppid and process.ppid not in self.seen and not self.hidden)  # its parent ended
+        ):
+            process = self._load(pid, seen)
+        elif process.fd_count != seen.fd_count:
+            process = replace(process, fd_count=seen.fd_count)
+        if process is None:
+            self._read.pop(pid, None)
+            return None
+        self._read[pid] = first, process
+        return process
+
+    def with_ancestors(self, pids: Iterable[int]) -> dict[int, Process]:
+        """The processes ``pids`` and their parents up to the first; those that ended are left out."""
+        found: dict[int, Process] = {}
+        waiting = list(pids)
+        while waiting:
+            pid = waiting.pop()
+            if pid in found:
+                continue
+            process = self.get(pid)
+            if process is not None:
+                found[pid] = process
+                waiting.append(process.ppid)
+        return found
+
+    def _listed(self, pid: int, started_ticks: int, old: Seen | None) -> int | None:
+        same = old is not None and old.started_ticks == started_ticks
+        if old is not None and same and (self._turn + pid) % TURNS:
+            return old.fd_count
+        try:
+            return len(os.listdir(f"{self.proc}/{pid}/fd"))
+        except OSError:
+            return None
+
+    def _stat(self, pid: int) -> tuple[int, int]:
+        """Parent and start time. The name in parentheses may hold anything, so they are counted from its end."""
+        with open(f"{self.proc}/{pid}/stat", "rb", buffering=0) as file:
+            text = file.read(4096)
+        fields = text[text.rfind(b")") + 2 :].split()
+        if len(fields) < 20:
+            raise ProcessLookupError(pid)
+        return int(fields[1]), int(fields[19])
+
+    def _text(self, pid: int, name: str, limit: int = 65_536) -> str:
+        """The text of a file of a process, undecodable bytes as surrogates; "" if it cannot be read."""
+        try:
+            with open(f"{self.proc}/{pid}/{name}", "rb", buffering=0) as file:
+                return (file.read(limit) or b"").decode("utf-8", "surrogateescape")
+        except OSError:
+            return ""
+
+    def _load(self, pid: int, seen: Seen) -> Process | None:
+        try:
+            uid = os.stat(f"{self.proc}/{pid}").st_uid  # the effective uid even where /proc/PID/fd says root
+            ppid, started_ticks = self._stat(pid)
+        except OSError:
+            return None
+        if started_ticks != seen.started_ticks:  # another process by now
+            return None
+        cgroup, unit = parse_cgroup(self._text(pid, "cgroup"))
+        return Process(
+            pid=pid,
+            name=self._text(pid, "comm").removesuffix("\n"),
+            cmdline=parse_cmdline(self._text(pid, "cmdline", _CMDLINE_BYTES)),
+            ppid=ppid,
+            uid=uid,
+            user=self._user(uid),
+            started_at=self._booted_at + started_ticks / self._ticks_per_second,
+            started_ticks=started_ticks,
+            fd_count=seen.fd_count,
+            fd_limit=parse_fd_limit(self._text(pid, "limits")),
+            cgroup=cgroup,
+            unit=unit,
+        )
+
+    def _user(self, uid: int) -> str:
+        if uid not in self._users:
+            try:
+                self._users[uid] = pwd.getpwuid(uid).pw_name
+            except (KeyError, OSError):
+                self._users[uid] = str(uid)
+        return self._users[uid]
+
+
+def parse_cmdline(text: str) -> tuple[str, ...]:
+    """Split the text of /proc/PID/cmdline. NULs that only pad a rewritten title (setproctitle) are no arguments."""
+    if not text:
+        return ()
+    parts = text.removesuffix("\0").split("\0")
+    return tuple(parts) if any(parts[1:]) else (parts[0],)
+
+
+def parse_cgroup(text: str) -> tuple[str, str]:
+    """The cgroup2 path and the systemd unit in the text of /proc/PID/cgroup (cgroups(7)), each "" if there is none.
+
+    The unit is the last component that is one; on hosts where systemd still keeps its own v1 hierarchy it is there.
+    """
+    paths: dict[str, str] = {}
+    for line in text.splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        paths[controllers] = path.removesuffix(" (deleted)")
+    for controllers in ("", "name=systemd"):
+        for component in reversed(paths.get(controllers, "").split("/")):
+            if component.endswith(_UNIT_KINDS):
+                return paths.get("", ""), component
+    return paths.get("", ""), ""
+
+
+def parse_fd_limit(text: str) -> int | None:
+    """The soft RLIMIT_NOFILE in the text of /proc/PID/limits; None if it is unlimited or not there."""
+    for line in text.splitlines():
+        if line.startswith("Max open files"):
+            soft = line.removeprefix("Max open files").split()[0]
+            return int(soft) if soft.isdecimal() else None
+    return None

@@ -1,0 +1,276 @@
+"""Settings: defaults < configuration file < environment < flags, in one frozen dataclass.
+
+Owns every setting once, with its meaning and what is allowed. Must not print, act on a setting, or guess what a
+wrong value meant: that is a :class:`UsageError` which says where it stands.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from sockui.errors import UsageError
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Suggest the known word that ``word`` was likely meant to be, as the end of a sentence; "" if none is near."""
+    close = difflib.get_close_matches(word.lower(), list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+# A check turns a TOML value into the field's value; it raises ValueError with what is wrong beyond "not allowed".
+
+
+def _within(low: float, high: float) -> Callable[[object], float]:
+    def check(value: object) -> float:
+        if isinstance(value, str):
+            match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|)", value)
+            if match is None:
+                raise ValueError
+            value = float(match[1]) / (1000 if match[2] == "ms" else 1)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError
+        return float(value)
+
+    return check
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if value not in words:
+            raise ValueError(nearest(str(value), words))
+        return str(value)
+
+    return check
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _boolean_or_auto(value: object) -> object:
+    return value if value == "auto" else _boolean(value)
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _column_names(value: object) -> tuple[str, ...]:
+    from sockui.view.columns import require  # late: help and version need no numpy
+
+    if not isinstance(value, list):
+        raise ValueError
+    try:
+        return tuple(require(_string(name)).name for name in value)
+    except UsageError as error:
+        raise ValueError(f"; {error}") from None
+
+
+def _sort(value: object) -> str:
+    """The same as Sort.parse reads it: ``age:desc`` becomes ``-age``."""
+    from sockui.view.table_view import Sort  # late, as above
+
+    text = _string(value).removesuffix(":asc")
+    if text.endswith(":desc"):
+        text = f"-{text.removesuffix(':desc')}"
+    try:
+        sort = Sort.parse(text)
+    except UsageError as error:
+        raise ValueError(f"; {error}") from None
+    return f"-{sort.column_name}" if sort.reverse else sort.column_name
+
+
+# How the text of a flag or an environment variable becomes a TOML value.
+
+
+def _boolean_from_text(text: str) -> object:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    return words.get(text.lower(), text)
+
+
+def _list_from_text(text: str) -> object:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _setting(
+    default: object,
+    check: Callable[[object], object],
+    allowed: str,
+    meaning: str,
+    *,
+    read: Callable[[str], object] = str,
+    written: object = None,
+) -> Any:
+    """Declare a field; ``written`` is the default in a configuration file, where that is not the field's value."""
+    metadata = {"check": check, "allowed": allowed, "meaning": meaning, "read": read}
+    return field(default=default, metadata={**metadata, "written": default if written is None else written})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting, checked."""
+
+    interval: float = _setting(
+        2.0,
+        _within(0.1, 3600),
+        'seconds from 0.1 to 3600, or with a unit: "500ms", "2s"',
+        "How often the UI reads the sockets. A poll that takes longer stretches it.",
+    )
+    source: str = _setting(
+        "auto",
+        _one_of("auto", "netlink", "psutil"),
+        "auto, netlink or psutil",
+        "Where sockets are read from. auto: the kernel's sock_diag over netlink, psutil where that is refused.",
+    )
+    sort: str = _setting(
+        "attention",
+        _sort,
+        'the name of a column; "-age" and "age:desc" begin with the largest',
+        "What the table is sorted by. attention: what most likely needs somebody comes first.",
+    )
+    columns: tuple[str, ...] = _setting(
+        (),
+        _column_names,
+        "names of columns",
+        "The table's columns, from the left. Empty: the most telling ones that the width has room for.",
+        read=_list_from_text,
+    )
+    theme: str = _setting(
+        "dark",
+        _one_of("dark", "light", "ansi", "mono"),
+        "dark, light, ansi or mono",
+        "Colours. ansi: the sixteen of the terminal. mono: none, which NO_COLOR in the environment also chooses.",
+    )
+    mouse: bool = _setting(
+        True,
+        _boolean,
+        "true or false",
+        "Take the mouse. Without it the terminal selects text as usual, and a slow line carries no mouse moves.",
+        read=_boolean_from_text,
+    )
+    explainer: bool = _setting(
+        True,
+        _boolean,
+        "true or false",
+        "Show the panel that explains the row under the cursor.",
+        read=_boolean_from_text,
+    )
+    clipboard: str = _setting(
+        "auto",
+        _one_of("auto", "osc52", "local", "file"),
+        "auto, osc52, local or file",
+        "Where copied text goes besides a file. auto: over SSH the terminal's clipboard (OSC 52), else this machine's.",
+    )
+    linger: float = _setting(
+        5.0,
+        _within(0, 3600),
+        'seconds from 0 to 3600, or with a unit: "500ms", "2s"',
+        "How long the row of an ended socket stays, struck through.",
+    )
+    ascii: bool = _setting(
+        False,
+        _boolean_or_auto,
+        'true, false or "auto"',
+        "Draw with ASCII characters only. auto: if the locale is not UTF-8.",
+        read=_boolean_from_text,
+        written="auto",
+    )
+    filter: str = _setting("", _string, "a filter, as on the command line", "The filter that the UI starts with.")
+    view: str = _setting(
+        "sockets", _one_of("sockets", "processes"), "sockets or processes", "The view that the UI starts with."
+    )
+
+
+_FIELDS = {setting.name: setting for setting in fields(Config)}
+
+
+def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None = None) -> Config:
+    """Put the settings together. ``flags`` has the text of those that were given, by field name.
+
+    ``file`` (or SOCKUI_CONFIG) must exist; the usual file need not, and one that may not be read (``sudo -u`` keeps
+    HOME) counts as absent. Raises :class:`UsageError` naming the file, line, variable or flag that is wrong.
+    """
+    values = _from_file(file, environ)
+    if environ.get("NO_COLOR"):  # https://no-color.org: any value but the empty one
+        values["theme"] = "mono"
+    for name in _FIELDS:
+        variable = f"SOCKUI_{name.upper()}"
+        if text := environ.get(variable):
+            values[name] = _checked(name, _FIELDS[name].metadata["read"](text), f"{variable}={text}")
+    for name, text in flags.items():
+        values[name] = _checked(name, _FIELDS[name].metadata["read"](text), f"--{name} {text}")
+    if values.get("ascii", "auto") == "auto":
+        values["ascii"] = not _locale_is_utf8(environ)
+    return Config(**values)
+
+
+def template() -> str:
+    """A configuration file with every setting at its default."""
+    lines = [f"# sockui reads this from {_usual_file()}, from $SOCKUI_CONFIG or from --config FILE.", ""]
+    for name, setting in _FIELDS.items():
+        about = setting.metadata
+        lines += [f"# {about['meaning']}", f"# Allowed: {about['allowed']}. In the environment: SOCKUI_{name.upper()}."]
+        lines += [f"{name} = {json.dumps(about['written'])}", ""]  # JSON's numbers, strings and lists are TOML's too
+    return "\n".join(lines)
+
+
+def _usual_file() -> Path:
+    import platformdirs  # late: SOCKUI_CONFIG and --config do without
+
+    return platformdirs.user_config_path("sockui") / "config.toml"
+
+
+def _from_file(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    named = file or (Path(environ["SOCKUI_CONFIG"]) if environ.get("SOCKUI_CONFIG") else None)
+    path = named or _usual_file()
+    if not named and not path.is_absolute():  # no HOME: a "~" in the working directory is not ours
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        if named or not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+            raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        return {}
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: is not UTF-8 text") from None
+    try:
+        entries = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: is not TOML: {error}") from None
+    values = {}
+    for name, value in entries.items():
+        place = re.search(rf"^[ \t]*[\[\"']*{re.escape(name)}\b", text, re.MULTILINE)
+        where = f"{path}, line {text.count(chr(10), 0, place.start()) + 1}" if place else str(path)
+        if name not in _FIELDS:
+            known = f"{nearest(name, _FIELDS)}; the settings are {', '.join(_FIELDS)}"
+            raise UsageError(f"{where}: there is no setting {name}{known}")
+        values[name] = _checked(name, value, f"{where}: {name}")
+    return values
+
+
+def _checked(name: str, value: object, origin: str) -> Any:
+    about = _FIELDS[name].metadata
+    try:
+        return about["check"](value)
+    except ValueError as error:
+        raise UsageError(f"{origin}: must be {about['allowed']}{error}") from None
+
+
+def _locale_is_utf8(environ: Mapping[str, str]) -> bool:
+    """Whether the locale that the terminal set says UTF-8 (locale(7)); by its name, as it need not be installed here.
+
+    Python itself puts C.UTF-8 in place of an unset or C locale (PEP 538).
+    """
+    name = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or "C.UTF-8"
+    return "utf8" in name.lower().replace("-", "")

@@ -1,0 +1,335 @@
+"""Which situation each socket is in: its state, refined by what its own fields prove.
+
+Owns the classification and its precedence (kind of socket, then window, timer, queues: TCP-FACTS G.1). Must
+not judge how bad it is (the rules do) or hold words (``knowledge`` has one file per situation).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sockui.ages import AgeArray
+from sockui.model import Known, Protocol, SocketArray, State, Timer
+
+IDLE_MS = 60_000
+"""An ESTABLISHED connection without data in either direction for this long is called idle."""
+UNREAD_MS = 5_000
+"""Data that has lain in the receive queue this long is called not read; less is the scheduler's or the network's."""
+NO_TIMER_MS = 2_000
+"""A FIN without a timer must have been so for this long: a dump may catch a socket between two timers."""
+REVERTED = 3
+"""So many more retransmissions than back-off steps mean that the kernel undid back-off (RFC 6069)."""
+INITIAL_SYNACK_MS = 1_000
+"""TCP_TIMEOUT_INIT: a SYN-ACK that was not repeated yet has at most this long to go."""
+
+_V4_MAPPED = 0xFFFF
+_ANY_V4 = _V4_MAPPED << 32
+
+
+class Situation(IntEnum):
+    """What a socket is in the middle of; the lower-case name is the file in ``knowledge/situations``.
+
+    A bare state name is the state with nothing more proved, for instance because the source is psutil.
+    """
+
+    ESTABLISHED = 1
+    ESTABLISHED_IDLE = 2
+    ESTABLISHED_RETRANSMITTING = 3
+    ESTABLISHED_UNREACHABLE = 4  # retransmits far above backoff: ICMP unreachable or no neighbour (RFC 6069)
+    PEER_NOT_READING = 5  # the peer's window is closed
+    NOT_READING = 6  # unread data has waited for our application
+    ACCEPT_QUEUE = 7  # ESTABLISHED, not yet accepted
+    SYN_SENT = 8
+    SYN_SENT_LOCAL_QUEUE_FULL = 9  # to a listener of this host that is full
+    SYN_RECV = 10
+    SYN_RECV_DEFER_ACCEPT = 11
+    SYN_RECV_QUEUE_FULL = 12
+    FIN_WAIT1 = 13
+    FIN_WAIT1_UNANSWERED = 14
+    FIN_WAIT1_ZERO_WINDOW = 15
+    FIN_WAIT1_NO_TIMER = 16  # our FIN is queued and nothing will send it; LAST_ACK and CLOSING too
+    FIN_WAIT2 = 17
+    FIN_WAIT2_HELD = 18
+    FIN_WAIT2_ORPHAN = 19
+    TIME_WAIT = 20
+    CLOSE_WAIT = 21
+    CLOSE_WAIT_UNREAD = 22
+    CLOSE_WAIT_READ = 23
+    CLOSE_WAIT_UNACCEPTED = 24
+    CLOSE_WAIT_SENDING = 25
+    LAST_ACK = 26
+    LAST_ACK_ZERO_WINDOW = 27
+    CLOSING = 28
+    LISTEN = 29
+    LISTEN_QUEUE_FULL = 30
+    BOUND_INACTIVE = 31
+    UDP_UNCONNECTED = 32
+    UDP_CONNECTED = 33
+    UDP_DROPS = 34
+
+
+STUCK = frozenset(
+    {
+        Situation.ESTABLISHED_RETRANSMITTING,
+        Situation.ESTABLISHED_UNREACHABLE,
+        Situation.PEER_NOT_READING,
+        Situation.NOT_READING,
+        Situation.ACCEPT_QUEUE,
+        Situation.SYN_SENT,
+        Situation.SYN_SENT_LOCAL_QUEUE_FULL,
+        Situation.SYN_RECV_QUEUE_FULL,
+        Situation.FIN_WAIT1_UNANSWERED,
+        Situation.FIN_WAIT1_ZERO_WINDOW,
+        Situation.FIN_WAIT1_NO_TIMER,
+        Situation.FIN_WAIT2_HELD,
+        Situation.CLOSE_WAIT,
+        Situation.CLOSE_WAIT_UNREAD,
+        Situation.CLOSE_WAIT_READ,
+        Situation.CLOSE_WAIT_UNACCEPTED,
+        Situation.LAST_ACK_ZERO_WINDOW,
+        Situation.LISTEN_QUEUE_FULL,
+    }
+)
+"""Situations in which somebody has to act before anything moves."""
+
+_PLAIN = np.zeros(256, np.uint8)
+for _state in State:
+    _PLAIN[_state] = Situation.BOUND_INACTIVE if _state == State.CLOSE else Situation[_state.name]
+
+
+def classify(sockets: SocketArray, ages: AgeArray) -> NDArray[np.uint8]:
+    """Name the situation of every socket.
+
+    ``sockets`` is (n,) SOCKET, ``ages`` (n,) AGE of the same rows; the result (n,) :class:`Situation`. A field
+    whose group is not in the row's ``known`` proves nothing. The listeners that rows belong to are
+    looked for among ``sockets``, so those must be among them.
+    """
+    states = sockets["state"]
+    situations = np.asarray(_PLAIN[states], np.uint8)
+    udp = sockets["protocol"] == Protocol.UDP
+    for state, refine in (
+        (State.ESTABLISHED, _established),
+        (State.CLOSE_WAIT, _close_wait),
+        (State.FIN_WAIT2, _fin_wait2),
+    ):
+        rows = np.flatnonzero((states == state) & ~udp)
+        if len(rows):
+            situations[rows] = refine(_Rows(sockets, rows), situations[rows])
+    rows = np.flatnonzero((states == State.FIN_WAIT1) | (states == State.LAST_ACK) | (states == State.CLOSING))
+    if len(rows):
+        age = ages["min_ms"][rows]
+        situations[rows] = _fin_unacknowledged(_Rows(sockets, rows), age, situations[rows])
+    _handshakes(sockets, states, situations)
+    rows = np.flatnonzero(udp)
+    if len(rows):
+        situations[rows] = _udp(_Rows(sockets, rows))
+    return situations
+
+
+class _Rows:
+    """Some rows of a socket array, gathered one column at a time: copying whole rows costs ten times as much."""
+
+    def __init__(self, sockets: SocketArray, rows: NDArray[np.intp]) -> None:
+        self._sockets = sockets
+        self._rows = rows
+        self._columns: dict[str, NDArray[Any]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._columns:
+            self._columns[name] = self._sockets[name][self._rows]
+        return self._columns[name]
+
+    def only(self, places: NDArray[np.intp]) -> _Rows:
+        """Some of these rows, by their place among these."""
+        return _Rows(self._sockets, self._rows[places])
+
+
+def has(sockets: SocketArray | _Rows, group: Known) -> NDArray[np.bool_]:
+    """Which rows know a group of fields; (n,) bool."""
+    return np.asarray((sockets["known"] & int(group)) == int(group), np.bool_)
+
+
+def unheld(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
+    """Which rows are known to be held by no descriptor; (n,) bool."""
+    return np.asarray(has(sockets, Known.INODE) & (sockets["inode"] == 0))
+
+
+def zero_window(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
+    """Which rows have something to send that does not fit into the peer's window; (n,) bool.
+
+    Either the window is known to be 0, or the persist timer runs and the window does not hold a segment
+    (net/ipv4/tcp_output.c:tcp_snd_wnd_test). A persist timer beside a larger window has another, local cause.
+    """
+    windows = has(sockets, Known.WINDOWS)
+    waiting = has(sockets, Known.QUEUES) & (sockets["send_queue"] > 0)
+    persist = has(sockets, Known.TIMER) & (sockets["timer"] == Timer.PERSIST)
+    closed = windows & (sockets["snd_wnd"] == 0)
+    too_small = ~windows | (sockets["snd_wnd"] < sockets["snd_mss"])
+    return np.asarray(waiting & (closed | (persist & too_small)))
+
+
+def retransmitting(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
+    """Which rows wait for an acknowledgement that timed out at least once; (n,) bool."""
+    on = has(sockets, Known.TIMER) & (sockets["timer"] == Timer.ON)
+    return np.asarray(on & (sockets["retransmits"] > 0))
+
+
+def back_off_undone(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
+    """Which retransmitting rows were told "unreachable" by a router or the neighbour table; (n,) bool.
+
+    The kernel then takes back one step of back-off each time (net/ipv4/tcp_ipv4.c:tcp_ld_RTO_revert).
+    ``retransmits`` is 8 bits wide, so ``total_rto`` counts where it can only mean the running episode.
+    """
+    count = sockets["retransmits"].astype(np.int32)
+    single = has(sockets, Known.RTO_TOTALS) & (sockets["total_rto_recoveries"] == 1)
+    count = np.where(single, np.maximum(count, sockets["total_rto"]), count)
+    return np.asarray(has(sockets, Known.INFO) & (count >= sockets["backoff"].astype(np.int32) + REVERTED))
+
+
+def _established(sockets: _Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    info, queues = has(sockets, Known.INFO), has(sockets, Known.QUEUES)
+    reading = queues & (sockets["recv_queue"] == 0)
+    sending = queues & (sockets["send_queue"] > 0)
+    since_received = sockets["last_data_recv"]
+    quiet = np.minimum(sockets["last_data_sent"], since_received)
+    situations = _first(
+        plain,
+        (queues & info & ~reading & (since_received >= UNREAD_MS), Situation.NOT_READING),
+        (info & reading & ~sending & (quiet >= IDLE_MS), Situation.ESTABLISHED_IDLE),
+    )
+    busy = np.flatnonzero(sending)  # the columns below are read only where something is sent: few rows
+    few = sockets.only(busy)
+    retries = retransmitting(few)
+    situations[busy] = _first(
+        situations[busy],
+        (zero_window(few), Situation.PEER_NOT_READING),
+        (retries & back_off_undone(few), Situation.ESTABLISHED_UNREACHABLE),
+        (retries, Situation.ESTABLISHED_RETRANSMITTING),
+    )
+    situations[unheld(sockets)] = Situation.ACCEPT_QUEUE
+    return situations
+
+
+def _close_wait(sockets: _Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    queues = has(sockets, Known.QUEUES)
+    running = np.isin(sockets["timer"], (Timer.ON, Timer.PERSIST)) & has(sockets, Known.TIMER)
+    return _first(
+        plain,
+        (unheld(sockets), Situation.CLOSE_WAIT_UNACCEPTED),
+        (running | (queues & (sockets["send_queue"] > 0)), Situation.CLOSE_WAIT_SENDING),
+        (queues & (sockets["recv_queue"] > 0), Situation.CLOSE_WAIT_UNREAD),
+        (queues, Situation.CLOSE_WAIT_READ),
+    )
+
+
+def _fin_wait2(sockets: _Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return _first(
+        plain,
+        (has(sockets, Known.MINI) | unheld(sockets), Situation.FIN_WAIT2_ORPHAN),
+        (has(sockets, Known.INODE), Situation.FIN_WAIT2_HELD),
+    )
+
+
+def _fin_unacknowledged(sockets: _Rows, age: NDArray[np.int64], plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """FIN_WAIT1, LAST_ACK and CLOSING: our FIN has no acknowledgement."""
+    queued = has(sockets, Known.QUEUES) & (sockets["send_queue"] > 0)
+    off = has(sockets, Known.TIMER) & (sockets["timer"] == Timer.OFF)
+    no_timer = unheld(sockets) & queued & off & (age >= NO_TIMER_MS)
+    closed = zero_window(sockets)
+    first_close = plain == Situation.FIN_WAIT1
+    return _first(
+        plain,
+        (no_timer, Situation.FIN_WAIT1_NO_TIMER),
+        (closed & first_close, Situation.FIN_WAIT1_ZERO_WINDOW),
+        (closed & (plain == Situation.LAST_ACK), Situation.LAST_ACK_ZERO_WINDOW),
+        (retransmitting(sockets) & first_close, Situation.FIN_WAIT1_UNANSWERED),
+    )
+
+
+def _udp(sockets: _Rows) -> NDArray[np.uint8]:
+    connected = sockets["state"] == State.ESTABLISHED
+    plain = np.where(connected, Situation.UDP_CONNECTED, Situation.UDP_UNCONNECTED).astype(np.uint8)
+    return _first(plain, (has(sockets, Known.MEMORY) & (sockets["drops"] > 0), Situation.UDP_DROPS))
+
+
+def _handshakes(sockets: SocketArray, states: NDArray[np.uint8], situations: NDArray[np.uint8]) -> None:
+    """Refine LISTEN, SYN_SENT and SYN_RECV in place; the latter two depend on listeners."""
+    listeners = np.flatnonzero(states == State.LISTEN)
+    listening = sockets[listeners]
+    # full is "more than the backlog" (include/net/sock.h:sk_acceptq_is_full)
+    full = has(listening, Known.QUEUES) & (listening["recv_queue"] > listening["send_queue"])
+    situations[listeners[full]] = Situation.LISTEN_QUEUE_FULL
+
+    rows = np.flatnonzero(states == State.SYN_RECV)
+    if len(rows):
+        waiting = _Rows(sockets, rows)
+        deferred = (
+            has(waiting, Known.TIMER | Known.MINI)
+            & (waiting["retransmits"] == 0)
+            & (waiting["timer_ms"] > INITIAL_SYNACK_MS)
+        )
+        own = _is_full(waiting["local_high"], waiting["local_low"], waiting["local_port"], listening, full)
+        situations[rows] = _first(
+            situations[rows], (deferred, Situation.SYN_RECV_DEFER_ACCEPT), (own, Situation.SYN_RECV_QUEUE_FULL)
+        )
+    rows = np.flatnonzero(states == State.SYN_SENT)
+    if len(rows) and full.any():
+        asking = _Rows(sockets, rows)
+        high, low, port = asking["remote_high"], asking["remote_low"], asking["remote_port"]
+        here = _is_full(high, low, port, listening, full) & (
+            ((high == 0) & (low >> np.uint64(24) == _V4_MAPPED << 8 | 127))
+            | ((high == 0) & (low == 1))
+            | ((high == asking["local_high"]) & (low == asking["local_low"]))
+            | np.isin(_key(high, low, port), _keys(listening))
+        )
+        situations[rows[here]] = Situation.SYN_SENT_LOCAL_QUEUE_FULL
+
+
+def _first(otherwise: NDArray[np.uint8], *choices: tuple[NDArray[np.bool_], Situation]) -> NDArray[np.uint8]:
+    """The situation of the first mask that holds, row by row."""
+    situations = otherwise.copy()
+    for mask, situation in reversed(choices):
+        situations[mask] = situation
+    return situations
+
+
+def _key(high: NDArray[np.uint64], low: NDArray[np.uint64], port: NDArray[np.uint16]) -> NDArray[np.uint64]:
+    """One number per address and port, distinct but for a chance of 2^-64 a pair."""
+    mixed = (high * np.uint64(0x9E3779B97F4A7C15)) ^ (high >> np.uint64(29))
+    mixed = (mixed + low) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(32)
+    return np.asarray((mixed + port.astype(np.uint64)) * np.uint64(0x94D049BB133111EB))
+
+
+def _keys(sockets: SocketArray) -> NDArray[np.uint64]:
+    return _key(sockets["local_high"], sockets["local_low"], sockets["local_port"])
+
+
+def _is_full(
+    high: NDArray[np.uint64],
+    low: NDArray[np.uint64],
+    port: NDArray[np.uint16],
+    listening: SocketArray,
+    full: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which local endpoints belong to a listener that is full: the exact address first, then the wildcards.
+
+    Where SO_REUSEPORT put several listeners on one endpoint, one full one is enough.
+    """
+    answer = np.zeros(len(port), np.bool_)
+    if not full.any():
+        return answer
+    every = _keys(listening)
+    crowded = every[full]
+    undecided = np.ones(len(port), np.bool_)
+    v4 = (high == 0) & (low >> np.uint64(32) == _V4_MAPPED)
+    nothing = np.zeros_like(high)
+    wildcard = np.where(v4, np.uint64(_ANY_V4), np.uint64(0))
+    for key in (_key(high, low, port), _key(nothing, wildcard, port), _key(nothing, nothing, port)):
+        answer |= undecided & np.isin(key, crowded)
+        undecided &= ~np.isin(key, every)
+    return answer

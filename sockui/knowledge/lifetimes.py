@@ -1,0 +1,52 @@
+"""How long the kernel goes on by itself, computed from its settings as its own code does.
+
+Owns the arithmetic of net/ipv4/tcp_timer.c and tcp_minisocks.c. Must not know sockets or words. All
+arguments are sysctl values, all results milliseconds, and all were checked against a running kernel.
+"""
+
+from __future__ import annotations
+
+RTO_MIN = 200
+"""TCP_RTO_MIN, ms: what the model of repeated timeouts starts from, whatever the connection's own RTO."""
+RTO_MAX = 120_000
+"""TCP_RTO_MAX, ms, where tcp_rto_max_ms does not say otherwise."""
+INITIAL_RTO = 1_000
+"""TCP_TIMEOUT_INIT, ms."""
+TIMEWAIT = 60_000
+"""TCP_TIMEWAIT_LEN, ms, a compile-time constant."""
+ORPHAN_RETRIES_ZERO = 8
+"""What tcp_orphan_retries 0 means while the RTO is below its maximum (tcp_timer.c:tcp_orphan_retries)."""
+
+
+def unanswered(retries: int, rto_max: int = RTO_MAX) -> int:
+    """Time after which the next retransmission timeout gives up (tcp_timer.c:tcp_model_timeout).
+
+    For tcp_retries2 and tcp_orphan_retries; ``rto_max`` is tcp_rto_max_ms, which older kernels do not have.
+    15 -> 924600, 8 -> 102200.
+    """
+    doublings = (rto_max // RTO_MIN).bit_length() - 1
+    if retries <= doublings:
+        return ((2 << retries) - 1) * RTO_MIN
+    return ((2 << doublings) - 1) * RTO_MIN + (retries - doublings) * rto_max
+
+
+def fin_wait2_orphan(seconds: int) -> int:
+    """Life of an orphan FIN_WAIT2 under tcp_fin_timeout: as set up to 60 s, above that 2·(N-60) s.
+
+    tcp_input.c:tcp_rcv_state_process arms N-60 s, tcp_timer.c:tcp_keepalive_timer the same again.
+    """
+    length = seconds * 1000
+    return length if length <= TIMEWAIT else 2 * (length - TIMEWAIT)
+
+
+def connect(retries: int, linear: int) -> int:
+    """Time from the first SYN until a connect fails: ``linear`` repeats 1 s apart, then doubling.
+
+    For tcp_syn_retries and tcp_syn_linear_timeouts (0 before Linux 6.5). 6 and 4 -> 131000, 6 and 0 -> 127000.
+    """
+    return linear * INITIAL_RTO + sum(min(INITIAL_RTO << step, RTO_MAX) for step in range(retries + 1))
+
+
+def syn_ack(retries: int) -> int:
+    """Time from the first SYN-ACK until the request is dropped, under tcp_synack_retries. 5 -> 63000."""
+    return sum(min(INITIAL_RTO << step, RTO_MAX) for step in range(retries + 1))

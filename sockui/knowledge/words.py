@@ -1,0 +1,280 @@
+"""Reads the words: one TOML file per state and per situation, read when first asked for and then kept.
+
+Owns the files' form and its checking (a key that is not expected is an error, so a slip is found by the first
+reader) and the filling of ``{placeholders}``. Must not know sockets: names of conditions and values of
+placeholders come from ``view``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+PARTIES = (
+    "our application",
+    "the peer's application",
+    "our kernel",
+    "the peer's kernel",
+    "the network",
+    "nobody",
+)
+"""Whose turn it can be."""
+
+RUNGS = ("look", "mitigate without loss", "mitigate with loss", "fix in code", "prevent")
+"""The ladder of a remedy, from the least to the most harmful, then what lasts."""
+
+EFFECTS = ("reads", "changes settings", "drops connections")
+"""What a command does, from the least to the most harmful."""
+
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_.]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A text that holds if every condition of ``when`` does."""
+
+    text: str
+    when: tuple[str, ...] = ()
+    who: str = ""  # only in a turn: one of PARTIES
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One arrow of the state diagram (RFC 9293 figure 5 and what Linux adds)."""
+
+    state: str  # the other end: a state's name
+    on: str  # the packet or call that causes it, and what is sent
+
+
+@dataclass(frozen=True, slots=True)
+class CauseWords:
+    """A possible cause; left out unless every condition of ``when`` and none of ``unless`` holds."""
+
+    text: str
+    tell: str  # how to tell
+    when: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    likely: tuple[str, ...] = ()  # if all of these hold the evidence speaks for it, as it does if ``when`` is not empty
+
+
+@dataclass(frozen=True, slots=True)
+class StepWords:
+    """One step of a remedy; shown if every condition of ``when`` and none of ``unless`` holds."""
+
+    rung: str  # one of RUNGS
+    text: str
+    command: str = ""
+    effect: str = ""  # one of EFFECTS; with a command only
+    root: bool = False  # the command needs root
+    when: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DoNot:
+    """What not to do, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateWords:
+    """What is true of a state on Linux, whatever the socket."""
+
+    sentence: str
+    turn: str
+    ends: str
+    tunable: str
+    costs: str
+    waits: str  # a clause: what a socket in this state waits for
+    entered_by: tuple[Edge, ...]
+    left_by: tuple[Edge, ...]
+    ended: tuple[Variant, ...]  # what is known when a socket last seen in this state is gone
+    situations: tuple[str, ...]  # the situations that this state can be in, the plain one first
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SituationWords:
+    """What a situation means, whose turn it is, what ends it, why, and what to do."""
+
+    title: str
+    meaning: tuple[Variant, ...]
+    turn: tuple[Variant, ...]
+    ends: tuple[Variant, ...]
+    causes: tuple[CauseWords, ...]
+    steps: tuple[StepWords, ...]
+    do_not: tuple[DoNot, ...]
+
+
+@cache
+def state(name: str) -> StateWords:
+    """Read the words of a state, ``close_wait``. Raises ValueError naming the file and the slip in it."""
+    file = _File.open("states", name)
+    words = StateWords(
+        sentence=file.text("sentence"),
+        turn=file.text("turn"),
+        ends=file.text("ends"),
+        tunable=file.text("tunable"),
+        costs=file.text("costs"),
+        waits=file.text("waits"),
+        entered_by=tuple(Edge(table.text("from"), table.done("on")) for table in file.tables("entered_by")),
+        left_by=tuple(Edge(table.text("to"), table.done("on")) for table in file.tables("left_by")),
+        ended=file.variants("ended"),
+        situations=file.texts("situations"),
+        references=file.texts("references"),
+    )
+    file.end()
+    return words
+
+
+@cache
+def situation(name: str) -> SituationWords:
+    """Read the words of a situation, ``close_wait_unread``. Raises ValueError naming the file and the slip in it."""
+    file = _File.open("situations", name)
+    words = SituationWords(
+        title=file.text("title"),
+        meaning=file.variants("meaning"),
+        turn=file.variants("turn", with_party=True),
+        ends=file.variants("ends"),
+        causes=tuple(_cause(table) for table in file.tables("causes")),
+        steps=tuple(_step(table) for table in file.tables("steps")),
+        do_not=tuple(DoNot(table.text("what"), table.done("why")) for table in file.tables("do_not")),
+    )
+    file.end()
+    order = [RUNGS.index(step.rung) for step in words.steps]
+    if order != sorted(order):
+        raise ValueError(f"{file.name}: steps are not in the order of the ladder: {', '.join(RUNGS)}")
+    return words
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """List the files of a kind, ``states`` or ``situations``, without their suffix, sorted."""
+    folder = resources.files("sockui.knowledge") / kind
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def placeholders(text: str) -> Iterator[str]:
+    """Every placeholder's name in a text."""
+    return (match.group(1) for match in _PLACEHOLDER.finditer(text))
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Put values into a text. Raises KeyError naming a placeholder without one."""
+    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], text)
+
+
+def choose(variants: tuple[Variant, ...], conditions: Collection[str]) -> Variant:
+    """The first variant whose every condition holds; the last one has none."""
+    return next(variant for variant in variants if all(name in conditions for name in variant.when))
+
+
+def _cause(table: _File) -> CauseWords:
+    words = CauseWords(
+        text=table.text("text"),
+        tell=table.text("tell"),
+        when=table.texts("when", ()),
+        unless=table.texts("unless", ()),
+        likely=table.texts("likely", ()),
+    )
+    table.end()
+    return words
+
+
+def _step(table: _File) -> StepWords:
+    words = StepWords(
+        rung=table.one_of("rung", RUNGS),
+        text=table.text("text"),
+        command=table.text("command", ""),
+        effect=table.one_of("effect", ("", *EFFECTS), ""),
+        root=table.flag("root"),
+        when=table.texts("when", ()),
+        unless=table.texts("unless", ()),
+    )
+    table.end()
+    if bool(words.command) != bool(words.effect):
+        raise ValueError(f"{table.name}: a command needs its effect, and only a command has one")
+    return words
+
+
+class _File:
+    """A TOML table whose keys are taken one by one; what is left at the end is a mistake."""
+
+    def __init__(self, name: str, data: Mapping[str, Any]) -> None:
+        self.name = name
+        self._data = dict(data)
+
+    @classmethod
+    def open(cls, kind: str, name: str) -> _File:
+        """Parse ``kind/name.toml`` of this package."""
+        source = resources.files("sockui.knowledge") / kind / f"{name}.toml"
+        return cls(f"{kind}/{name}.toml", tomllib.loads(source.read_text("utf-8")))
+
+    def end(self) -> None:
+        """Raise ValueError if a key is left."""
+        if self._data:
+            raise ValueError(f"{self.name}: unknown key {', '.join(sorted(self._data))}")
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Take a string, its lines joined."""
+        value = self._take(key, default)
+        if not isinstance(value, str) or (default is None and not value.strip()):
+            raise ValueError(f"{self.name}: {key} must be a text")
+        return " ".join(value.split())
+
+    def done(self, key: str) -> str:
+        """Take the last string of a table."""
+        value = self.text(key)
+        self.end()
+        return value
+
+    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Take a list of strings."""
+        value = self._take(key, default)
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+            raise ValueError(f"{self.name}: {key} must be a list of texts")
+        return tuple(value)
+
+    def one_of(self, key: str, choices: tuple[str, ...], default: str | None = None) -> str:
+        """Take a string that must be one of some."""
+        value = self.text(key, default)
+        if value not in choices:
+            raise ValueError(f"{self.name}: {key} is {value!r}, not one of {', '.join(choices)}")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Take a boolean, false if absent."""
+        value = self._take(key, False)
+        if not isinstance(value, bool):
+            raise ValueError(f"{self.name}: {key} must be true or false")
+        return value
+
+    def tables(self, key: str) -> tuple[_File, ...]:
+        """Take a list of tables, empty if absent."""
+        value = self._take(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise ValueError(f"{self.name}: {key} must be tables, [[{key}]]")
+        return tuple(_File(f"{self.name} {key} {number}", item) for number, item in enumerate(value, 1))
+
+    def variants(self, key: str, *, with_party: bool = False) -> tuple[Variant, ...]:
+        """Take one or more texts with conditions; the last must hold without one."""
+        found = []
+        for table in self.tables(key):
+            who = table.one_of("who", PARTIES) if with_party else ""
+            found.append(Variant(table.text("text"), table.texts("when", ()), who))
+            table.end()
+        if not found or found[-1].when:
+            raise ValueError(f"{self.name}: the last of {key} must have no condition")
+        return tuple(found)
+
+    def _take(self, key: str, default: Any) -> Any:
+        value = self._data.pop(key, default)
+        if value is None:
+            raise ValueError(f"{self.name}: {key} is missing")
+        return value

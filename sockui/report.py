@@ -1,0 +1,163 @@
+"""Headless output: a :class:`TableView` as text, JSON, NDJSON, CSV or Markdown.
+
+Owns the formats. Must not choose rows, name columns or know a terminal UI; what a cell says is ``view``'s.
+
+Rows are written in pieces, so that 100,000 sockets are never one string. ``BrokenPipeError`` of a reader that
+closed the pipe passes through untouched; for the command line that is no error.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from sockui.model import Snapshot
+from sockui.tracker import Life, Update
+from sockui.view import format as fmt
+from sockui.view.column import Column, take
+from sockui.view.columns import COLUMNS
+from sockui.view.layout import GAP, default_columns, layout
+from sockui.view.table_view import TableView
+
+FORMATS = ("table", "json", "ndjson", "csv", "markdown")
+_PIECE = 2048  # rows
+_UNCUT = 200  # a table that nothing cuts has the columns of a screen this wide
+_IN_CHAT = 120  # and one in Markdown those of one this wide
+
+
+def write(
+    view: TableView,
+    form: str,
+    out: TextIO,
+    columns: Sequence[Column] = (),
+    width: int | None = None,
+) -> None:
+    """Write the rows of a view in one of ``FORMATS``; sockets that have ended are left out.
+
+    ``columns`` defaults to every JSON column for json, ndjson and csv, to those of the screen for the others.
+    ``width`` is that of the terminal, for ``table``; None cuts nothing. Raises ValueError for an unknown format.
+    """
+    match form:
+        case "table":
+            _write_table(view, out, columns or default_columns(width or _UNCUT), width)
+        case "json":
+            _write_json(view, out, columns or tuple(COLUMNS.values()))
+        case "ndjson":
+            _write_ndjson(view, out, columns or tuple(COLUMNS.values()))
+        case "csv":
+            _write_csv(view, out, columns or tuple(COLUMNS.values()))
+        case "markdown":
+            _write_markdown(view, out, columns or default_columns(_IN_CHAT))
+        case _:
+            raise ValueError(form)
+
+
+def _pieces(view: TableView) -> Iterator[Update]:
+    rows = view.rows[view.update.life[view.rows] != Life.ENDED]
+    for first in range(0, len(rows), _PIECE):
+        yield take(view.update, rows[first : first + _PIECE])
+
+
+# --- JSON ---------------------------------------------------------------------------------------------
+
+
+def _objects(part: Update, columns: Sequence[Column]) -> Iterator[str]:
+    names = [column.name for column in columns]
+    encode = json.JSONEncoder(separators=(", ", ": ")).encode  # ASCII: safe on any terminal and in any encoding
+    for values in zip(*(column.json(part) for column in columns), strict=True):
+        yield encode(dict(zip(names, values, strict=True)))
+
+
+def _write_ndjson(view: TableView, out: TextIO, columns: Sequence[Column]) -> None:
+    for part in _pieces(view):
+        out.write("".join(f"{text}\n" for text in _objects(part, columns)))
+
+
+def _write_json(view: TableView, out: TextIO, columns: Sequence[Column]) -> None:
+    head = json.dumps(envelope(view.update.snapshot), indent=2)
+    out.write(head.removesuffix("\n}") + ',\n  "sockets": [')
+    separator = "\n    "
+    for part in _pieces(view):
+        texts = ",\n    ".join(_objects(part, columns))
+        out.write(separator + texts)
+        separator = ",\n    "
+    out.write("\n  ]\n}\n" if separator.startswith(",") else "]\n}\n")
+
+
+def envelope(snapshot: Snapshot) -> dict[str, Any]:
+    """What a JSON report says before its sockets."""
+    coverage = snapshot.coverage
+    taken_at = datetime.fromtimestamp(snapshot.taken_at, UTC).isoformat(timespec="milliseconds")
+    return {
+        "taken_at": taken_at.replace("+00:00", "Z"),
+        "host": fmt.escape(snapshot.host.name),
+        "source": snapshot.source,
+        "coverage": {
+            "sockets": coverage.sockets,
+            "attributed": coverage.attributed,
+            "kernel": coverage.kernel,
+            "not_attributed": [{"sockets": gap.sockets, "reason": fmt.escape(gap.reason)} for gap in coverage.gaps],
+            "fix": coverage.fix,
+            "missing_fields": list(coverage.missing_fields),
+        },
+    }
+
+
+# --- CSV ----------------------------------------------------------------------------------------------
+
+
+def _write_csv(view: TableView, out: TextIO, columns: Sequence[Column]) -> None:
+    """RFC 4180; the header is the JSON names."""
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([column.name for column in columns])
+    for part in _pieces(view):
+        cells = ([_csv_cell(value) for value in column.json(part)] for column in columns)
+        writer.writerows(zip(*cells, strict=True))
+
+
+def _csv_cell(value: Any) -> Any:
+    """A cell that no spreadsheet runs as a formula; unknown is empty, holders are ``pid/fd`` with spaces between."""
+    if isinstance(value, list):
+        return " ".join(f"{holder['pid']}/{'' if holder['fd'] is None else holder['fd']}" for holder in value)
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
+
+
+# --- text ---------------------------------------------------------------------------------------------
+
+
+def _write_table(view: TableView, out: TextIO, columns: Sequence[Column], width: int | None) -> None:
+    laid_out = layout(columns, width) if width else [(column, column.width) for column in columns]
+    gap = " " * GAP
+
+    def line(texts: Sequence[str]) -> str:
+        return gap.join(
+            column.cell(text, room if width else max(room, fmt.cells(text)))
+            for (column, room), text in zip(laid_out, texts, strict=True)
+        ).rstrip()
+
+    out.write(line([column.title for column, _ in laid_out]) + "\n")
+    for part in _pieces(view):
+        cells = ([text or "-" for text in column.texts(part)] for column, _ in laid_out)
+        out.write("".join(f"{line(texts)}\n" for texts in zip(*cells, strict=True)))
+
+
+def _write_markdown(view: TableView, out: TextIO, columns: Sequence[Column]) -> None:
+    """A GitHub table. Text from outside stands in code spans, where nothing is markup, mention or link."""
+    out.write(f"| {' | '.join(column.title for column in columns)} |\n")
+    out.write(f"| {' | '.join('---:' if column.right else '---' for column in columns)} |\n")
+    for part in _pieces(view):
+        cells = ([_markdown_cell(column, text) for text in column.texts(part)] for column in columns)
+        out.write("".join(f"| {' | '.join(row)} |\n" for row in zip(*cells, strict=True)))
+
+
+def _markdown_cell(column: Column, text: str) -> str:
+    """What would end the code span or the cell is written as ``format.escape`` writes control characters."""
+    if not text or column.kind in ("number", "age", "state", "enum"):
+        return text
+    harmless = text.replace("`", "\\x60").replace("|", "\\x7c")
+    return f"`{harmless}`"

@@ -1,0 +1,242 @@
+"""The Textual application: starts and ends polling, hands results to the screen, copies, opens screens.
+
+Owns the poller's life, themes and the clipboard. Must not decide what a key means on the main screen
+(``main_screen``) or what is said (``wording``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+from textual.theme import Theme
+
+from sockui.clipboard import Clipboard
+from sockui.collector import Collector, open_collector
+from sockui.config import Config
+from sockui.errors import FilterError
+from sockui.poller import Poll, Poller
+from sockui.tracker import Tracker
+from sockui.tui import wording
+from sockui.tui.ascii import AsciiFilter
+from sockui.tui.main_screen import MainScreen
+from sockui.tui.remedy_screen import RemedyScreen
+from sockui.tui.text_screen import TextScreen
+from sockui.view import query, table_view
+from sockui.view.table_view import TableView
+
+DARK = Theme(
+    name="sockui-dark",
+    dark=True,
+    primary="#5fafff",
+    secondary="#87afd7",
+    accent="#ffd75f",
+    success="#87d787",
+    warning="#ffaf5f",
+    error="#ff6b6b",
+    foreground="#d8d8d8",
+    background="#16181d",
+    surface="#1e2128",
+    panel="#262a33",
+)
+LIGHT = Theme(
+    name="sockui-light",
+    dark=False,
+    primary="#005faf",
+    secondary="#3a6ea5",
+    accent="#8a4b00",
+    success="#1b6e1b",
+    warning="#8a5200",
+    error="#b00020",
+    foreground="#1c1c1c",
+    background="#fbfbf8",
+    surface="#f1f1ec",
+    panel="#e4e4dd",
+)
+THEMES = {"dark": DARK.name, "light": LIGHT.name, "ansi": "ansi-dark", "mono": "ansi-dark"}
+
+
+class Polled(Message):
+    """A poll has come; an older one still waiting is worth nothing any more."""
+
+    def __init__(self, poll: Poll, view: TableView | None) -> None:
+        self.poll = poll
+        self.view = view
+        super().__init__()
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Polled)
+
+
+class SockuiApp(App[int]):
+    """``collector`` is the source; ``start_polling`` False leaves ticking to the caller (tests)."""
+
+    TITLE = "sockui"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "colon"
+    CSS = """
+    Screen { background: $background; }
+    Toast { max-width: 100%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit"),
+        Binding("question_mark", "help", "Help"),
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        config: Config,
+        collector: Collector,
+        clipboard: Clipboard | None = None,
+        *,
+        start_polling: bool = True,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.main = MainScreen.__new__(MainScreen)  # replaced in get_default_screen
+        self._start_polling = start_polling
+        self.clipboard_route = clipboard or Clipboard(config.clipboard, os.environ, self._to_terminal)
+        self.poller = Poller(collector, Tracker(config.linger), self._publish, config.interval)
+        self._begin_with = config.filter
+        if config.ascii:
+            self._filters.append(AsciiFilter())  # Textual has no public way to filter what is painted
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = THEMES[config.theme]
+
+    def get_default_screen(self) -> Screen[None]:
+        self.main = MainScreen()
+        return self.main
+
+    def on_mount(self) -> None:
+        if self._begin_with:
+            self.main.filter_by(self._begin_with)
+        if self._start_polling:
+            self.poller.start()
+
+    def on_unmount(self) -> None:
+        self.poller.stop()
+
+    # --- polling ----------------------------------------------------------------------------------
+
+    def _publish(self, poll: Poll) -> None:
+        """Filter and sort in the poller's thread, then hand over."""
+        view = None
+        if poll.update is not None and not poll.error:
+            wanted, sort = self.main.wants()
+            view = table_view.build(poll.update, wanted, sort, self.main.view)
+        self.post_message(Polled(poll, view))
+
+    @on(Polled)
+    def _polled(self, event: Polled) -> None:
+        self.main.take(event.poll, event.view)
+
+    def renew_screens(self) -> None:
+        """Let a screen on top show what has changed."""
+        if isinstance(self.screen, TextScreen | RemedyScreen):
+            self.screen.renew()
+
+    # --- screens ----------------------------------------------------------------------------------
+
+    def show_details(self) -> None:
+        """All about the socket under the cursor."""
+        about = wording.Subject(self.main)
+        self.push_screen(TextScreen("All about this socket", about.details, about.full))
+
+    def show_remedy(self) -> None:
+        """What to do about the socket under the cursor."""
+        self.push_screen(RemedyScreen(wording.Subject(self.main)))
+
+    def action_help(self) -> None:
+        """Keys, the filter language, the columns."""
+        self.push_screen(TextScreen("Help", wording.help_paragraphs, wording.help_plain))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Everything that a key does, by name."""
+        for binding in MainScreen.BINDINGS:
+            if isinstance(binding, Binding) and binding.description:
+                key = wording.key_name(binding.key)
+                yield SystemCommand(
+                    binding.description, f"key {key}", partial(self.main.run_action, f"screen.{binding.action}")
+                )
+        for name, theme in THEMES.items():
+            if name != "mono":
+                yield SystemCommand(f"Theme: {name}", "colours", partial(setattr, self, "theme", theme))
+        yield SystemCommand("Help", "key ?", self.action_help)
+        yield SystemCommand("Quit", "key q", self.action_quit)
+
+    # --- copying ----------------------------------------------------------------------------------
+
+    def _to_terminal(self, sequence: str) -> None:
+        if self._driver is not None:  # the one way to the terminal that does not tear Textual's own output
+            self._driver.write(sequence)
+            self._driver.flush()
+
+    def copy(self, make: Callable[[], str], nothing: str) -> None:
+        """Copy a text and say what became of it."""
+        text = make()
+        if not text:
+            self.main.say(f"Not copied: {nothing}.")
+            return
+        self._copy(text)
+
+    @work(thread=True, group="copy")
+    def _copy(self, text: str) -> None:
+        copied = self.clipboard_route.copy(text)  # a clipboard tool may take its time
+        self.call_from_thread(self._say_copied, text.count("\n") + 1, copied.message)
+
+    def _say_copied(self, lines: int, message: str) -> None:
+        size = "1 line" if lines == 1 else f"{lines:,} lines"
+        if isinstance(self.screen, MainScreen) and "\n" not in message:
+            self.main.say(f"{size} {message}")
+        else:
+            self.notify(f"{size} {message}", timeout=8, markup=False)
+
+    @on(TextScreen.CopyAsked)
+    def _copy_asked(self, event: TextScreen.CopyAsked) -> None:
+        self.copy(lambda: event.text, "there is no text")
+
+
+def run(config: Config, filter_text: str) -> int:
+    """Run the UI until it is left; the exit code.
+
+    Raises :class:`FilterError` for a wrong filter and :class:`sockui.errors.CollectError` where sockets cannot
+    be read, both before the screen is taken.
+    """
+    query.compile(filter_text)
+    collector = open_collector(config.source)
+    if config.theme == "mono":
+        os.environ["NO_COLOR"] = "1"
+    elif config.theme != "mono":
+        os.environ.pop("NO_COLOR", None)
+    try:
+        app = SockuiApp(config, collector)
+        app._begin_with = filter_text
+        _end_with_the_line(app)
+        return app.run(mouse=config.mouse) or 0
+    finally:
+        collector.close()
+
+
+def _end_with_the_line(app: SockuiApp) -> None:
+    """Leave when the terminal goes away, and on SIGTERM: no orphan, the terminal as it was."""
+
+    def leave(number: int, frame: object) -> None:
+        if number == signal.SIGHUP:
+            os._exit(129)  # there is no terminal left to restore, and writing to it would block or fail
+        app.exit(128 + number)
+
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        with contextlib.suppress(ValueError, OSError):
+            signal.signal(number, leave)

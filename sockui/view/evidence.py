@@ -1,0 +1,319 @@
+"""What this socket's own numbers say, one short line each.
+
+Owns the reading of queues, timers and times per state, and the stall intervals (TCP-FACTS B.2). Must not
+name causes or remedies, and never reads a field that the row does not know.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sockui.ages import AgeSource
+from sockui.diagnosis import situations
+from sockui.diagnosis.situations import Situation
+from sockui.knowledge import words
+from sockui.model import Known, Owner, Protocol, State, Timer, state_name
+from sockui.tracker import Life
+from sockui.view.format import count, escape, long_duration
+
+if TYPE_CHECKING:
+    from sockui.view.facts import Facts
+
+HOLDERS_SHOWN = 4
+
+_SOURCES = {
+    AgeSource.OBSERVED: "sockui saw the change",
+    AgeSource.TIMER: "from its timer",
+    AgeSource.LAST_ACK: "from its last segments",
+    AgeSource.BUSY: "from its busy time",
+    AgeSource.RETRANSMITS: "from its retransmissions",
+    AgeSource.FIRST_SEEN: "watched that long",
+}
+_FIN_RECEIVED = (State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
+_FIN_QUEUED = (State.FIN_WAIT1, State.LAST_ACK, State.CLOSING)
+_SPEAKING = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT1, State.FIN_WAIT2, State.CLOSING, State.LAST_ACK)
+
+
+class Stall(NamedTuple):
+    """How long something has not moved."""
+
+    kind: str  # "outage", "zero_window", "not_reading" or "accept"
+    min_ms: int  # at least
+    max_ms: int | None  # at most; None if nothing bounds it
+
+
+def knows(row: Any, group: Known) -> bool:
+    """Whether a SOCKET record knows a group of fields."""
+    return int(row["known"]) & int(group) == int(group)
+
+
+def stall(row: Any) -> Stall | None:
+    """How long a SOCKET record has waited for what it waits for; None if it does not, or nothing tells.
+
+    ``accept``: for accept(), exact. ``zero_window``: no data could leave. ``outage``: without the
+    acknowledgement it repeats for. ``not_reading``: since the newest unread data came.
+    """
+    if row["protocol"] != Protocol.TCP or not knows(row, Known.INFO | Known.TIMER | Known.QUEUES):
+        return None
+    state, one = int(row["state"]), row.reshape(1)
+    if state not in _SPEAKING:
+        return None
+    sent, received, heard = (int(row[name]) for name in ("last_data_sent", "last_data_recv", "last_ack_recv"))
+    busy = int(row["busy_time"]) // 1000 if knows(row, Known.COUNTERS) else None
+    if state in (State.ESTABLISHED, State.CLOSE_WAIT) and situations.unheld(one)[0]:
+        return Stall("accept", sent, sent)
+    if situations.zero_window(one)[0]:
+        if row["timer"] == Timer.PERSIST:  # a window probe is not data
+            return Stall("zero_window", sent, sent)
+        return Stall("zero_window", min(sent, busy) if busy is not None else sent, busy)
+    if situations.retransmitting(one)[0]:
+        return _outage(row, heard, busy)
+    if state != State.FIN_WAIT2 and unread_bytes(row):
+        closed = knows(row, Known.WINDOWS) and row["rcv_wnd"] == 0
+        return Stall("not_reading", received if closed else 0, received)
+    return None
+
+
+def _outage(row: Any, heard: int, busy: int | None) -> Stall:
+    """From the back-off schedule, or the total if this is the first episode.
+
+    Back-off that was undone (RFC 6069) makes the schedule too short, never too long. The peer's last
+    acknowledgement bounds it unless it came later than the loss began: then only one direction is cut.
+    """
+    rto, backoff = int(row["rto"]) // 1000, int(row["backoff"])
+    least = rto - (rto >> backoff) + max(rto - int(row["timer_ms"]), 0)
+    if knows(row, Known.RTO_TOTALS) and row["total_rto_recoveries"] == 1:
+        least = max(least, int(row["total_rto_time"]))
+    bounds = [bound for bound in (heard, busy) if bound is not None and bound >= least]
+    return Stall("outage", least, min(bounds, default=None))
+
+
+def unread_bytes(row: Any) -> int:
+    """Bytes in the receive queue without the peer's FIN, which counts as one (tcp_input.c:tcp_fin)."""
+    queued = int(row["recv_queue"])
+    return queued - 1 if queued and int(row["state"]) in _FIN_RECEIVED else queued
+
+
+def unsent_bytes(row: Any) -> int:
+    """Bytes in the send queue without our FIN or SYN, which count as one."""
+    queued = int(row["send_queue"])
+    return queued - 1 if queued and int(row["state"]) in (*_FIN_QUEUED, State.SYN_SENT) else queued
+
+
+def at_most(milliseconds: int) -> str:
+    """A length of time for an upper bound: like :func:`long_duration`, but rounded up."""
+    for limit, step in ((1000, 1), (10_000, 100), (3_600_000, 1000), (86_400_000, 60_000)):
+        if milliseconds < limit:
+            return long_duration(-(-milliseconds // step) * step)
+    return long_duration(-(-milliseconds // 3_600_000) * 3_600_000)
+
+
+def interval(min_ms: int, max_ms: int | None) -> str:
+    """``40 s`` exact, ``≥ 12 s``, ``≤ 3 h``, ``2 min to 5 min``; empty if nothing is known."""
+    if max_ms is None:
+        return f"≥ {long_duration(min_ms)}" if min_ms else ""
+    if max_ms - min_ms < 1000 or max_ms - min_ms < min_ms // 100:
+        return long_duration(min_ms)
+    if min_ms < 1000:
+        return f"≤ {at_most(max_ms)}"
+    return f"{long_duration(min_ms)} to {at_most(max_ms)}"
+
+
+def lines(facts: Facts) -> tuple[str, ...]:
+    """Everything that this socket's numbers say, the most telling first."""
+    row = facts.row
+    found = [_life(facts), _age(facts), *_queues(facts), *_waits(facts), _timer(facts), _heard(row)]
+    found += [*_owner(facts), _process(facts), _siblings(facts), _other_end(facts)]
+    return tuple(line for line in found if line)
+
+
+def _life(facts: Facts) -> str:
+    if facts.life == Life.MISSED:
+        return "Not in the last dump; one absence proves nothing."
+    return "As last seen:" if facts.life == Life.ENDED else ""
+
+
+def _age(facts: Facts) -> str:
+    if facts.row["protocol"] != Protocol.TCP:
+        return ""
+    name = state_name(int(facts.row["state"]))
+    low, high = int(facts.age["min_ms"]), int(facts.age["max_ms"])
+    text = interval(low, None if high < 0 else high)
+    source = _SOURCES.get(AgeSource(int(facts.age["source"])))
+    if not text or source is None:
+        return f"In {name} since before sockui looked."
+    return f"In {name} {'' if text[0] in '≥≤' else 'for '}{text} ({source})"
+
+
+def _queues(facts: Facts) -> list[str]:
+    row, state = facts.row, int(facts.row["state"])
+    if not knows(row, Known.QUEUES):
+        return ["Recv-Q and Send-Q are not known from this source."]
+    if row["protocol"] == Protocol.UDP:
+        return _datagrams(row)
+    received, sent = int(row["recv_queue"]), int(row["send_queue"])
+    found = []
+    if state == State.LISTEN:
+        found.append(f"Accept queue: {count(received)} wait, {count(sent + 1)} fit (backlog {count(sent)} + 1)")
+        if knows(row, Known.MEMORY) and row["drops"]:
+            found.append(f"{count(int(row['drops']))} SYNs and ACKs refused since listen()")
+        return found
+    unread, unsent = unread_bytes(row), unsent_bytes(row)
+    if state in _FIN_RECEIVED and received:
+        found.append(f"{count(unread)} unread bytes; the {'other ' if unread else ''}1 in Recv-Q is the peer's FIN")
+    elif state == State.CLOSE_WAIT:
+        found.append("Recv-Q 0: read to the end, the peer's FIN too")
+    elif received:
+        found.append(f"Recv-Q: {count(unread)} bytes that {facts.reader} has not read")
+    if state in _FIN_QUEUED and sent:
+        found.append(f"{count(unsent)} bytes not acknowledged; the {'other ' if unsent else ''}1 in Send-Q is our FIN")
+        if knows(row, Known.COUNTERS) and row["notsent_bytes"]:
+            found.append("The FIN has not been sent yet")
+    elif state == State.SYN_SENT and sent:
+        found.append("Send-Q: the 1 is our SYN")
+    elif sent:
+        waiting = int(row["notsent_bytes"]) if knows(row, Known.COUNTERS) else 0
+        rest = f", {count(waiting)} of them not sent yet" if waiting else ""
+        found.append(f"Send-Q: {count(sent)} bytes not acknowledged{rest}")
+    return found
+
+
+def _datagrams(row: Any) -> list[str]:
+    found = []
+    if row["recv_queue"]:
+        limit = f" of {count(int(row['rcvbuf']))}" if knows(row, Known.MEMORY) else ""
+        found.append(f"Recv-Q: {count(int(row['recv_queue']))}{limit} bytes of memory, more than the payload")
+    if row["send_queue"]:
+        found.append(f"Send-Q: {count(int(row['send_queue']))} bytes not sent yet")
+    if knows(row, Known.MEMORY):
+        found.append(f"{count(int(row['drops']))} datagrams dropped since it was opened")
+    return found
+
+
+def _waits(facts: Facts) -> list[str]:
+    row, stuck = facts.row, facts.stall
+    found = []
+    if knows(row, Known.TIMER) and row["retransmits"] and row["timer"] == Timer.ON:
+        what = {State.SYN_SENT: "SYNs", State.SYN_RECV: "SYN-ACKs"}.get(State(int(row["state"])), "retransmissions")
+        schedule = ""
+        if knows(row, Known.INFO):
+            schedule = f", back-off {row['backoff']}, RTO {long_duration(int(row['rto']) // 1000)}"
+        verb = "repeated" if what != "retransmissions" else "unanswered"
+        found.append(f"{row['retransmits']} {what} {verb}{schedule}")
+    if stuck is None:
+        return found
+    how_long = interval(stuck.min_ms, stuck.max_ms)
+    if stuck.kind == "outage":
+        found.append(f"No acknowledgement for {how_long}")
+    elif stuck.kind == "accept":
+        found.append(f"Has waited {how_long} for accept()")
+    elif stuck.kind == "not_reading":
+        found.append(f"The newest unread data came {long_duration(int(row['last_data_recv']))} ago")
+        if knows(row, Known.WINDOWS) and row["rcv_wnd"] == 0:
+            found.append("Our window is closed (rcv_wnd 0): the peer cannot send")
+    else:
+        window = f"Peer's window {row['snd_wnd']}" if knows(row, Known.WINDOWS) else "Peer's window too small"
+        found.append(f"{window}: no data sent for {how_long}")
+        if row["timer"] == Timer.PERSIST and (row["probes"] or row["backoff"]):
+            found.append(
+                f"{row['probes']} window probes without answer"
+                if row["probes"] > 1
+                else "The peer answers window probes"
+            )
+    return found
+
+
+def _timer(facts: Facts) -> str:
+    row, state = facts.row, State(int(facts.row["state"]))
+    if not knows(row, Known.TIMER) or row["protocol"] != Protocol.TCP or state in (State.LISTEN, State.CLOSE):
+        return ""
+    left = int(row["timer_ms"])
+    when = f"in {long_duration(left)}" if left else "is due"
+    timer = int(row["timer"])
+    if timer == Timer.TIMEWAIT:
+        return f"Its timer ends {when}" if left else "Its timer is due"
+    if timer == Timer.KEEPALIVE and facts.situation == Situation.FIN_WAIT2_ORPHAN:
+        return f"First half of its time ends {when}" if left else "First half of its time is over"
+    if facts.situation == Situation.SYN_RECV_DEFER_ACCEPT:
+        return f"Timer {when}, nothing repeated"
+    name = {
+        Timer.ON: "Retransmission timer",
+        Timer.KEEPALIVE: "Next keepalive probe",
+        Timer.PERSIST: "Next window probe",
+    }
+    if timer == Timer.ON and state in (State.SYN_SENT, State.SYN_RECV):
+        return f"Next {'SYN' if state == State.SYN_SENT else 'SYN-ACK'} {when}"
+    return f"{name[Timer(timer)]} {when}" if timer in name else "No timer runs" if timer == Timer.OFF else ""
+
+
+def _heard(row: Any) -> str:
+    """Times since the last segments; garbage in SYN_SENT and LISTEN."""
+    if not knows(row, Known.INFO) or int(row["state"]) not in _SPEAKING or row["protocol"] != Protocol.TCP:
+        return ""
+    counted = knows(row, Known.COUNTERS)
+    received = long_duration(int(row["last_data_recv"])) + " ago"
+    sent = long_duration(int(row["last_data_sent"])) + " ago"
+    fins = int(bool(int(row["shutdown"]) & 1))
+    if counted and int(row["bytes_received"]) <= fins:
+        received = "none"
+    if counted and row["bytes_sent"] == 0:
+        sent = "none"
+    heard = long_duration(int(row["last_ack_recv"]))
+    return f"Peer's last ACK {heard} ago; data received: {received}, sent: {sent}"
+
+
+def _owner(facts: Facts) -> list[str]:
+    row, owner = facts.row, int(facts.row["owner"])
+    if owner == Owner.PROCESS:
+        shown = [f"Held by {facts.name(pid)} as fd {fd}" for pid, fd in facts.holders[:HOLDERS_SHOWN]]
+        more = len(facts.holders) - len(shown)
+        return shown + ([f"and {count(more)} more holders"] if more else [])
+    if owner == Owner.LISTENER:
+        return [f"Not accepted; the listener is held by {facts.name(int(row['pid']))} as fd {row['fd']}"]
+    if owner == Owner.KERNEL:
+        return ["No process holds it: the kernel finishes alone"]
+    if owner == Owner.HIDDEN:
+        return [f"Held by a process of {facts.user}; which one needs root"]
+    if owner == Owner.UNFOUND:
+        return [f"No process in sight holds inode {row['inode']}: another PID namespace, or the kernel"]
+    return ["Which process holds it is not known"]
+
+
+def _process(facts: Facts) -> str:
+    process = facts.process
+    if process is None:
+        return ""
+    parts = [f"user {escape(process.user)}"]
+    running = int((facts.update.snapshot.taken_at - process.started_at) * 1000)
+    if process.started_at and running >= 0:
+        parts.append(f"started {long_duration(running)} ago")
+    if process.fd_count is not None:
+        limit = f" of {count(process.fd_limit)}" if process.fd_limit is not None else ""
+        parts.append(f"{count(process.fd_count)}{limit} descriptors")
+    return f"{facts.name(process.pid)}: {', '.join(parts)}"
+
+
+def _siblings(facts: Facts) -> str:
+    if facts.siblings < 2:
+        return ""
+    return f"{count(facts.siblings)} sockets of {facts.name(facts.pid)} are in {state_name(int(facts.row['state']))}"
+
+
+def _other_end(facts: Facts) -> str:
+    if facts.other < 0:
+        return ""
+    other = facts.update.sockets[facts.other]
+    state = state_name(int(other["state"]))
+    who = facts.name(int(other["pid"])) if other["pid"] else "no process in sight"
+    waits = words.state(State(int(other["state"])).name.lower()).waits
+    unread = (
+        f", {count(unread_bytes(other))} bytes unread" if knows(other, Known.QUEUES) and unread_bytes(other) else ""
+    )
+    return f"Other end, on this host: {who} in {state}{unread}; it waits for {waits}"
+
+
+def array_of(row: Any) -> Any:
+    """The record as an array of one."""
+    return np.asarray(row).reshape(1)

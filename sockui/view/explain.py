@@ -1,0 +1,265 @@
+"""One socket or process in words: what its state means here, since when, whose turn, what ends it, why, what first.
+
+Owns the order and choice of what is said. The words are in ``knowledge``, the numbers in ``evidence``; must
+not touch terminal or kernel.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+import textwrap
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from sockui.diagnosis import situations
+from sockui.diagnosis.situations import Situation
+from sockui.errors import UsageError
+from sockui.knowledge import words
+from sockui.model import Host, Owner, State, parse_state, state_name
+from sockui.tracker import Life, Update
+from sockui.view import evidence
+from sockui.view.facts import Facts, Values, connect_fails_ms, settings
+from sockui.view.format import count, escape, local_endpoint, long_duration, protocol, remote_endpoint
+from sockui.view.remedy import Step, fill, steps
+
+WIDTH = 78
+COMMAND_SHOWN = 200
+"""Characters of a command line that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A possible cause."""
+
+    text: str
+    tell: str  # how to tell
+    supported: bool  # the evidence speaks for it
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One socket explained, in the order in which it is read."""
+
+    situation: Situation
+    heading: str  # state, protocol, local → remote
+    title: str  # the situation in a few words
+    sentence: str  # what it means here
+    evidence: tuple[str, ...]  # short lines from this socket's numbers
+    turn: str  # who has to act, and how
+    ends: str  # what ends it, and when
+    causes: tuple[Cause, ...]  # those that the evidence supports first
+    first: Step | None  # the first thing to do; None if there is nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessExplanation:
+    """One process, or a subtree of processes, in its sockets."""
+
+    heading: str  # "java 4312"
+    facts: tuple[str, ...]  # user, unit, cgroup, start, command, descriptors, shared sockets
+    totals: tuple[tuple[str, int], ...]  # state, sockets; the most first
+    stuck: int  # sockets in which somebody has to act
+    oldest: int  # row of the oldest of those; -1 none
+    oldest_text: str  # the same as a line, "" none
+
+
+def explain(update: Update, index: int) -> Explanation:
+    """Explain the socket in row ``index`` of an update."""
+    return explain_facts(Facts(update, index))
+
+
+def explain_facts(facts: Facts) -> Explanation:
+    """Explain a socket whose facts were gathered already."""
+    row = facts.row
+    heading = f"{facts.state} {protocol(row)} {local_endpoint(row)} → {remote_endpoint(row)}"
+    lines = evidence.lines(facts)
+    situation = words.situation(facts.situation.name.lower())
+    if facts.life == Life.ENDED:
+        known = words.choose(words.state(State(int(row["state"])).name.lower()).ended, facts.conditions)
+        sentence = fill(known.text, facts.values)
+        return Explanation(
+            facts.situation,
+            heading,
+            "It has ended",
+            sentence,
+            lines,
+            "Nobody: it has ended.",
+            "It has ended.",
+            (),
+            None,
+        )
+    turn = words.choose(situation.turn, facts.conditions)
+    terse = Values(facts.host, dict(facts.values))
+    for name in ("holder", "listener"):  # "Our application: the application must" says it twice
+        terse[name] = "it" if terse[name] in ("the application", "the listening application") else terse[name]
+    ends = fill(words.choose(situation.ends, facts.conditions).text, facts.values)
+    todo = steps(facts)
+    return Explanation(
+        situation=facts.situation,
+        heading=heading,
+        title=situation.title,
+        sentence=fill(words.choose(situation.meaning, facts.conditions).text, facts.values),
+        evidence=lines,
+        turn=f"{turn.who[0].upper()}{turn.who[1:]}: {words.fill(turn.text, terse)}",
+        ends=" ".join(part for part in (ends, _left(facts)) if part),
+        causes=_causes(facts, situation),
+        first=todo[0] if todo else None,
+    )
+
+
+def _causes(facts: Facts, situation: words.SituationWords) -> tuple[Cause, ...]:
+    conditions, found = facts.conditions, []
+    for cause in situation.causes:
+        if set(cause.when) <= conditions and not set(cause.unless) & conditions:
+            supported = bool(cause.when) or (bool(cause.likely) and set(cause.likely) <= conditions)
+            found.append(Cause(fill(cause.text, facts.values), fill(cause.tell, facts.values), supported))
+    return tuple(sorted(found, key=lambda cause: not cause.supported))
+
+
+def _left(facts: Facts) -> str:
+    """How much of a limit that the settings give is left; empty where none runs or it is not known."""
+    low, high = int(facts.age["min_ms"]), int(facts.age["max_ms"])
+    if facts.situation == Situation.SYN_SENT and high >= 0:
+        limit = connect_fails_ms(facts.host)
+    elif facts.stall and facts.stall.kind == "outage":
+        limit, low = facts.give_up_ms, facts.stall.min_ms
+    else:
+        return ""
+    if limit is None:
+        return ""
+    return f"At most about {long_duration(limit - low)} are left." if limit > low else "It is due."
+
+
+def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> ProcessExplanation:
+    """Explain the sockets that any of ``subtree_pids`` (``pid`` among them) holds, and those their listeners keep."""
+    snapshot, sockets = update.snapshot, update.sockets
+    pids = np.fromiter({pid, *subtree_pids}, np.int32)
+    mine = np.isin(sockets["pid"], pids)
+    held = np.unique(snapshot.holders.inode[np.isin(snapshot.holders.pid, pids)])
+    several = np.flatnonzero(sockets["holders"] > 1)  # the row names the lowest holder only
+    mine[several] |= np.isin(sockets["inode"][several], held)
+    mine &= update.life != Life.ENDED
+    rows = np.flatnonzero(mine)
+
+    listeners = np.setdiff1d(np.flatnonzero(sockets["state"] == State.LISTEN), rows)
+    seen = np.concatenate((rows, listeners))
+    kinds = situations.classify(sockets[seen], update.ages[seen])[: len(rows)]
+    stuck = rows[np.isin(kinds, [int(kind) for kind in situations.STUCK])]
+    oldest = int(stuck[np.argmax(update.ages["min_ms"][stuck])]) if len(stuck) else -1
+    text = ""
+    if oldest >= 0:
+        age = evidence.interval(int(update.ages["min_ms"][oldest]), None) or "age not known"
+        title = words.situation(Facts(update, oldest).situation.name.lower()).title
+        text = f"{state_name(int(sockets['state'][oldest]))} {age}, {remote_endpoint(sockets[oldest])}: {title}"
+    codes, numbers = np.unique(sockets[["protocol", "state"]][rows], return_counts=True)
+    totals = [
+        (state_name(int(code["state"]), int(code["protocol"])), int(n)) for code, n in zip(codes, numbers, strict=True)
+    ]
+    facts = _process_facts(update, pid, len(pids), int(np.count_nonzero(sockets["holders"][rows] > 1)))
+    waiting = int(np.count_nonzero(sockets["owner"][rows] == Owner.LISTENER))
+    if waiting:
+        facts.append(f"{count(waiting)} connections not accepted yet")
+    process = snapshot.processes.get(pid)
+    heading = f"{escape(process.name)} {pid}" if process else f"process {pid}"
+    ordered = tuple(sorted(totals, key=lambda total: (-total[1], total[0])))
+    return ProcessExplanation(heading, tuple(facts), ordered, len(stuck), oldest, text)
+
+
+def _process_facts(update: Update, pid: int, processes: int, shared: int) -> list[str]:
+    process = update.snapshot.processes.get(pid)
+    facts = []
+    if process is None:
+        facts.append("Nothing more is known of this process.")
+    else:
+        facts.append(f"User {escape(process.user)}")
+        if process.unit:
+            facts.append(f"Unit {escape(process.unit)}")
+        if process.cgroup:
+            facts.append(f"Cgroup {escape(process.cgroup)}")
+        running = int((update.snapshot.taken_at - process.started_at) * 1000)
+        if process.started_at and running >= 0:
+            facts.append(f"Started {long_duration(running)} ago")
+        if process.cmdline:
+            command = escape(shlex.join(process.cmdline))
+            facts.append(f"Command {command if len(command) <= COMMAND_SHOWN else command[: COMMAND_SHOWN - 1] + '…'}")
+        if process.fd_count is not None:
+            share = f" of {count(process.fd_limit)}" if process.fd_limit else ""
+            percent = f" ({process.fd_count * 100 // process.fd_limit} %)" if process.fd_limit else ""
+            facts.append(f"{count(process.fd_count)}{share} descriptors open{percent}")
+    if processes > 1:
+        facts.append(f"With its {count(processes - 1)} child processes" if processes > 2 else "With its child process")
+    if shared:
+        facts.append(f"{count(shared)} sockets have more than one holder")
+    return facts
+
+
+GENERIC = {
+    "state": "this state",
+    "holder": "the application",
+    "its_fd": "its descriptor",
+    "listener": "the listening application",
+    "peer_app": "it",
+    "peer_host": "the peer",
+    "remote": "the peer",
+    "in_timer": "when its timer ends",
+    "in_timer_start": "When its timer ends",
+    "timer": "some time",
+    "idle": "a while",
+    "unread_for": "a while",
+    "give_up": "a time",
+    "give_up_setting": "tcp_orphan_retries once closed, tcp_retries2 while held",
+}
+"""What stands for a socket's own values where no socket is meant."""
+
+
+def explain_state(text: str, host: Host) -> str:
+    """Explain a state in any spelling, with this host's settings, as plain text of 78 columns.
+
+    Raises :class:`UsageError` with suggestions for a name that is no state.
+    """
+    state = parse_state(text)
+    if state is None:
+        names = [known.name for known in State]
+        close = difflib.get_close_matches(text.upper().replace("-", "_"), names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"states are {', '.join(names)}"
+        raise UsageError(f'"{escape(text)}" is not a TCP state; {hint}')
+    known = words.state(state.name.lower())
+    values = Values(host, {**_Numbers(), **settings(host), **GENERIC})
+    parts = [state.name + (" (UDP: UNCONN)" if state == State.CLOSE else ""), ""]
+    parts += [_wrap(fill(known.sentence, values)), ""]
+    for label, sentence in (
+        ("Whose turn", known.turn),
+        ("What ends it", known.ends),
+        ("Settings", known.tunable),
+        ("Costs", known.costs),
+    ):
+        parts.append(_wrap(f"{label}: {fill(sentence, values)}"))
+    for label, edges in (("Entered from", known.entered_by), ("Left to", known.left_by)):
+        parts += ["", f"{label}:", *(_wrap(f"{edge.state}: {edge.on}", "  ") for edge in edges)]
+    parts += ["", "Cases:"]
+    refusals: dict[str, str] = {}
+    for name in known.situations:
+        case = words.situation(name)
+        meaning = fill(case.meaning[-1].text, values)
+        parts += [_wrap(f"{case.title}.", "  "), _wrap(meaning, "    ")]
+        parts += [_wrap(f"- {fill(cause.text, values)} {fill(cause.tell, values)}", "    ") for cause in case.causes]
+        refusals.update({item.what: item.why for item in case.do_not})
+    if refusals:
+        parts += ["", "Do not use:", *(_wrap(f"{what}: {fill(why, values)}", "  ") for what, why in refusals.items())]
+    parts += ["", _wrap(f"Sources: {'; '.join(known.references)}")]
+    return "\n".join(parts)
+
+
+class _Numbers(dict[str, str]):
+    """Stands for the numbers of a socket in a text that means none."""
+
+    def __init__(self) -> None:
+        names = "unread queued recv_queue waiting backlog capacity drops rcvbuf mss retransmits backoff probes"
+        super().__init__(dict.fromkeys(names.split(), "N"))
+
+
+def _wrap(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")

@@ -1,0 +1,274 @@
+"""What the fields of a socket say: whole columns of values, words and texts, and where they are known.
+
+Owns how each column of ``columns`` is computed from an Update, and the words for owners and timers. Must not
+decide which columns there are or how wide.
+"""
+
+from __future__ import annotations
+
+import functools
+import pwd
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sockui.ages import AgeSource
+from sockui.model import Known, Owner, Process, Protocol, State, Timer, state_name
+from sockui.tracker import Update
+from sockui.view import format as fmt
+from sockui.view.column import Mask, Words, has, nulls
+
+UNCONN = 12  # code of UDP's CLOSE, after the last State
+STATE_WORDS = ("", *(state_name(state) for state in State), "UNCONN")  # by State, then UNCONN
+TIMER_WORDS = tuple(timer.name.lower() for timer in Timer)
+OWNER_WORDS = {Owner.KERNEL: "kernel", Owner.HIDDEN: "needs root", Owner.UNFOUND: "not in sight", Owner.UNKNOWN: "-"}
+NOT_ACCEPTED = "(not accepted)"
+OWNERS = tuple(owner.name.lower() for owner in Owner)
+AGE_SOURCES = tuple(source.name.lower() for source in AgeSource)
+
+
+# --- where a value is known ---------------------------------------------------------------------------
+
+
+def not_in(*states: State) -> Callable[[Update], Mask]:
+    """Known with tcp_info, except in states where the field is garbage or always 0 (tcp.c:tcp_get_info)."""
+    return lambda update: has(update, Known.INFO) & ~np.isin(update.sockets["state"], states)
+
+
+def counters(update: Update) -> Mask:
+    """Byte counters; a listener has none of its own."""
+    return np.asarray(has(update, Known.COUNTERS) & (update.sockets["state"] != State.LISTEN))
+
+
+def rtt_known(update: Update) -> Mask:
+    """A smoothed RTT of 0 is none: there was no sample yet."""
+    return np.asarray(has(update, Known.INFO) & (update.sockets["rtt"] > 0))
+
+
+def holders_known(update: Update) -> Mask:
+    """Where it is known who holds the socket, nobody too."""
+    return np.isin(update.sockets["owner"], (Owner.PROCESS, Owner.LISTENER, Owner.KERNEL))
+
+
+def with_pid(update: Update) -> Mask:
+    """Where a process is named: a holder or the listener."""
+    return np.asarray(update.sockets["pid"] > 0)
+
+
+def held(update: Update) -> Mask:
+    """Where ``fd`` is a descriptor of this socket; that of Owner.LISTENER is its listener's."""
+    return np.asarray((update.sockets["owner"] == Owner.PROCESS) & (update.sockets["fd"] >= 0))
+
+
+def port_set(side: str) -> Callable[[Update], Mask]:
+    """Where a side has a port; a remote one without has no peer."""
+    return lambda update: np.asarray(update.sockets[f"{side}_port"] > 0)
+
+
+def age_known(update: Update) -> Mask:
+    """Where anything bounds the age."""
+    return np.asarray(update.ages["source"] != AgeSource.NONE)
+
+
+def age_bounded(update: Update) -> Mask:
+    """Where the age has an upper bound."""
+    return np.asarray(update.ages["max_ms"] >= 0)
+
+
+def timer_known(update: Update) -> Mask:
+    """Where the source could read the timer, OFF too."""
+    return has(update, Known.TIMER)
+
+
+def timer_runs(update: Update) -> Mask:
+    """Where a timer is running."""
+    return np.asarray(has(update, Known.TIMER) & (update.sockets["timer"] != Timer.OFF))
+
+
+# --- words and texts ----------------------------------------------------------------------------------
+
+
+def coded(field: str, vocabulary: tuple[str, ...], known: Callable[[Update], Mask]) -> Callable[[Update], Words]:
+    """The words of an enumeration whose codes are 0, 1, 2 ..."""
+    return lambda update: (vocabulary, np.where(known(update), update.sockets[field].astype(np.intp), -1))
+
+
+def protocol_words(update: Update) -> Words:
+    """Protocol names."""
+    return ("tcp", "udp"), np.where(update.sockets["protocol"] == Protocol.UDP, 1, 0)
+
+
+def family_words(update: Update) -> Words:
+    """Address families, as ``ss -f`` names them."""
+    return ("inet", "inet6"), np.where(update.sockets["family"] == 6, 1, 0)
+
+
+def state_words(update: Update) -> Words:
+    """State names by code; UDP's CLOSE has a code of its own."""
+    state = update.sockets["state"]
+    unconnected = (state == State.CLOSE) & (update.sockets["protocol"] == Protocol.UDP)
+    return STATE_WORDS, np.where(unconnected, UNCONN, state).astype(np.intp)
+
+
+def state_texts(update: Update) -> list[str]:
+    """As the JSON, but that a connected UDP socket says so: at 80 cells there is no column for the protocol."""
+    _, codes = state_words(update)
+    connected = (update.sockets["protocol"] == Protocol.UDP) & (codes == State.ESTABLISHED)
+    return [
+        "ESTAB udp" if udp else STATE_WORDS[code] for code, udp in zip(codes.tolist(), connected.tolist(), strict=True)
+    ]
+
+
+def age_source_words(update: Update) -> Words:
+    """What the age rests on."""
+    return AGE_SOURCES, np.where(age_known(update), update.ages["source"].astype(np.intp), -1)
+
+
+@functools.cache
+def user_name(uid: int) -> str:
+    """The name of a uid on this host, its number where it has none."""
+    try:
+        return fmt.escape(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return str(uid)
+
+
+def user_words(update: Update) -> Words:
+    """Names of the distinct uids."""
+    uids, codes = np.unique(update.sockets["uid"], return_inverse=True)
+    return [user_name(uid) for uid in uids.tolist()], np.where(has(update, Known.UID), codes, -1)
+
+
+def owner_words(update: Update) -> Words:
+    """Owner names by code."""
+    return OWNERS, update.sockets["owner"].astype(np.intp)
+
+
+def owner_texts(update: Update) -> list[str]:
+    """``name/pid``, or why there is no process."""
+    sockets = update.sockets
+    processes = update.snapshot.processes
+    texts = []
+    for owner, pid in zip(sockets["owner"].tolist(), sockets["pid"].tolist(), strict=True):
+        if pid <= 0:
+            texts.append(OWNER_WORDS.get(owner, "-"))
+            continue
+        process = processes.get(pid)
+        text = f"{fmt.escape(process.name) if process else '?'}/{pid}"
+        texts.append(f"{text} {NOT_ACCEPTED}" if owner == Owner.LISTENER else text)
+    return texts
+
+
+def command(process: Process) -> str:
+    """The command line as one text; shown, never run."""
+    return " ".join(process.cmdline)
+
+
+def timer_texts(update: Update) -> list[str]:
+    """``on 5s``, ``persist due``; a timer may stay at 0 for up to 2 s before it fires."""
+    words = update.sockets["timer"].tolist()
+    left = update.sockets["timer_ms"].tolist()
+    return [
+        f"{TIMER_WORDS[word]} {_time_left(milliseconds)}" if runs else ""
+        for word, milliseconds, runs in zip(words, left, timer_runs(update).tolist(), strict=True)
+    ]
+
+
+def _time_left(milliseconds: int) -> str:
+    return "due" if milliseconds == 0 else "<1s" if milliseconds < 1000 else fmt.duration(milliseconds)
+
+
+def queue_texts(field: str) -> Callable[[Update], list[str]]:
+    """Bytes; of a listener whole connections."""
+
+    def texts(update: Update) -> list[str]:
+        listens = (update.sockets["state"] == State.LISTEN).tolist()
+        values = nulls(update.sockets[field].tolist(), has(update, Known.QUEUES))
+        return [
+            "" if value is None else str(value) if listen else fmt.size(value)
+            for value, listen in zip(values, listens, strict=True)
+        ]
+
+    return texts
+
+
+# --- numbers ------------------------------------------------------------------------------------------
+
+
+def age_min(update: Update) -> NDArray[np.float64]:
+    """Seconds, rounded down to a tenth, so that the bound stays true."""
+    return np.asarray(update.ages["min_ms"] // 100 / 10)
+
+
+def age_max(update: Update) -> NDArray[np.float64]:
+    """Seconds, rounded up to a tenth; meaningless where not bounded."""
+    return np.asarray(-(-update.ages["max_ms"] // 100) / 10)
+
+
+def age_order(update: Update) -> NDArray[np.int64]:
+    """Whole seconds of age, counted so that two sockets keep their order as both grow older."""
+    return -((round(update.snapshot.monotonic * 1000) - update.ages["min_ms"]) // 1000)
+
+
+def age_texts(update: Update) -> list[str]:
+    """Intervals as ``format.age`` writes them."""
+    return [fmt.age(*pair) for pair in zip(update.ages["min_ms"].tolist(), update.ages["max_ms"].tolist(), strict=True)]
+
+
+def age_json(update: Update) -> list[Any]:
+    """The same, None where nothing is known."""
+    return nulls(age_texts(update), age_known(update))
+
+
+def holders_json(update: Update) -> list[Any]:
+    """Every (pid, process, fd) by name. Empty: the kernel alone holds it. None: who does is not known."""
+    sockets, snapshot = update.sockets, update.snapshot
+    result: list[Any] = []
+    for owner, pid, fd, inode, holders in zip(
+        *(sockets[name].tolist() for name in ("owner", "pid", "fd", "inode", "holders")), strict=True
+    ):
+        if owner in (Owner.KERNEL, Owner.LISTENER):
+            result.append([])
+        elif owner != Owner.PROCESS:
+            result.append(None)
+        else:
+            pairs = (snapshot.holders.of(inode) if holders > 1 else []) or [(pid, fd)]
+            result.append(
+                [
+                    {
+                        "pid": pid,
+                        "process": fmt.escape(snapshot.processes[pid].name) if pid in snapshot.processes else None,
+                        "fd": fd if fd >= 0 else None,
+                    }
+                    for pid, fd in pairs
+                ]
+            )
+    return result
+
+
+# --- endpoints ----------------------------------------------------------------------------------------
+
+
+def addresses(side: str) -> Callable[[Update], list[Any]]:
+    """Addresses as text; None for the remote one of a socket without a peer."""
+
+    def json(update: Update) -> list[Any]:
+        fields = (update.sockets[f"{side}_high"], update.sockets[f"{side}_low"], update.sockets["family"])
+        texts = [fmt.address(*row) for row in zip(*(field.tolist() for field in fields), strict=True)]
+        return texts if side == "local" else nulls(texts, port_set("remote")(update))
+
+    return json
+
+
+def endpoint_texts(side: str) -> Callable[[Update], list[str]]:
+    """``address:port``; ``*`` for no peer."""
+    read_addresses = addresses(side)
+
+    def texts(update: Update) -> list[str]:
+        ports = update.sockets[f"{side}_port"].tolist()
+        hosts = read_addresses(update)
+        return [fmt.endpoint(host, port) if host else "*" for host, port in zip(hosts, ports, strict=True)]
+
+    return texts

@@ -1,0 +1,306 @@
+"""One condition of a filter -> a function from an Update to a mask.
+
+Owns what each comparison means, and how its value is read. Must not parse the language (``query``).
+
+A value that is not known satisfies no comparison, neither ``=`` nor ``!=`` nor ``<``; ``not`` of one is true.
+Nothing here makes a Python object per socket: comparisons of text look at the distinct texts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import operator
+import re
+import socket
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sockui.model import State, parse_state
+from sockui.tracker import Update
+from sockui.view import fields
+from sockui.view.column import Column, Mask, held_by, holder_pids
+
+Predicate: TypeAlias = Callable[[Update], Mask]
+
+
+class ValueProblem(ValueError):  # noqa: N818  # never leaves the view: it becomes a FilterError
+    """A value that cannot be read; ``offset`` is the offending character in it, the text says what belongs there."""
+
+    def __init__(self, hint: str, offset: int = 0) -> None:
+        super().__init__(hint)
+        self.offset = offset
+
+
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION_PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|min|[smhdw])", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(?:i?b)?|b)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,9})?")
+
+SYNCHRONIZED = frozenset(State) - {State.LISTEN, State.CLOSE, State.SYN_SENT}
+STATE_SETS = {  # as ss(8) has them
+    "all": frozenset(State),
+    "connected": SYNCHRONIZED | {State.SYN_SENT},
+    "synchronized": SYNCHRONIZED,
+    "bucket": frozenset({State.SYN_RECV, State.TIME_WAIT}),
+    "big": frozenset(State) - {State.SYN_RECV, State.TIME_WAIT},
+}
+
+
+def states(name: str) -> frozenset[State]:
+    """A state in any spelling, or one of the sets of ``ss``."""
+    found = parse_state(name)
+    if found is not None:
+        return frozenset({found})
+    if name.lower() in STATE_SETS:
+        return STATE_SETS[name.lower()]
+    words = [*STATE_SETS, *(state.name.lower().replace("_", "-") for state in State)]
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), words, 1)
+    raise ValueProblem(f"there is no state called that{_did_you_mean(near)}")
+
+
+def in_states(chosen: frozenset[State]) -> Predicate:
+    """Sockets in one of these states."""
+    table = np.zeros(256, np.bool_)
+    table[sorted(chosen)] = True
+    return lambda update: np.asarray(table[update.sockets["state"]])
+
+
+def compare(column: Column, sign: str, values: list[str]) -> Predicate:
+    """``column`` ``sign`` one of ``values``; with ``!=`` none of them. Raises :class:`ValueProblem`."""
+    if sign in _COMPARISONS:
+        if column.kind not in ("number", "age"):
+            raise ValueProblem(f"{column.name} has no order: use =, != or ~")
+        if len(values) > 1:
+            raise ValueProblem(f"a list of values goes with = and !=, not with {sign}")
+    if column.kind == "age":
+        return _age(sign, values[0])
+    if column.kind in ("address", "endpoint"):
+        match = _any([endpoint(column, value) for value in values])
+    elif column.kind == "state":
+        match = in_states(frozenset[State]().union(*(states(value) for value in values)))
+    elif column.kind == "number":
+        match = _number(column, sign, [number(value, column.unit) for value in values])
+    else:
+        if column.choices:
+            for value in values:
+                _choice(column, value)
+        match = _words(column, _any_text([_wildcard(value) for value in values]))
+    return match if sign != "!=" else _known_and_not(column, match)
+
+
+def matches(column: Column, sign: str, pattern: str) -> Predicate:
+    """``column ~ pattern`` or ``!~``, a regular expression without regard to case."""
+    if column.words is None:
+        instead = {"age": "< or >", "endpoint": "=, a bare word, or ~ on local_address or remote_address"}
+        raise ValueProblem(f"~ compares text: use {instead.get(column.kind, '= or <')} for {column.name}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # FutureWarning about "[[": it means what it meant
+            search = re.compile(pattern, re.IGNORECASE).search
+    except re.error as error:
+        hint = f"not a regular expression: {error.msg}"
+        raise ValueProblem(hint, error.pos or 0) from error
+    except (OverflowError, RecursionError) as error:
+        raise ValueProblem("not a regular expression that can be used: too large") from error
+    if column.kind == "state":
+        match = _words(column, lambda text: bool(search(text) or search(text.replace("_", "-"))))
+    else:
+        match = _words(column, lambda text: bool(search(text)))
+    return match if sign == "~" else _known_and_not(column, match)
+
+
+def number(text: str, unit: str) -> float:
+    """A number in ``unit``: durations, sizes and service names are understood where the unit allows them."""
+    if unit == "port":
+        return _port(text)
+    plain = _NUMBER.fullmatch(text)
+    if plain:
+        return float(text) if plain[1] else int(text)
+    if unit in ("s", "ms"):
+        seconds = _duration(text)
+        return seconds if unit == "s" else seconds * 1000
+    if unit == "bytes":
+        size = _SIZE.fullmatch(text)
+        if size:
+            return float(size[1]) * float(1024 ** " kmgt".index((size[2] or " ").lower()))
+        raise ValueProblem("a number of bytes belongs here, such as 1500, 64k or 2M")
+    if re.fullmatch("0x[0-9a-f]{1,16}", text, re.IGNORECASE):
+        return int(text, 16)
+    raise ValueProblem("a number belongs here")
+
+
+def _duration(text: str) -> float:
+    seconds, position = 0.0, 0
+    while part := _DURATION_PART.match(text, position):
+        seconds += float(part[1]) * _SECONDS[part[2].lower()]
+        position = part.end()
+    if position == 0 or position < len(text):
+        raise ValueProblem("a duration belongs here, such as 250ms, 30s, 5m or 1h30m", position)
+    return seconds
+
+
+def _port(text: str) -> int:
+    """``443``, ``:443``, ``https`` or ``:https``, as ``ss`` reads ports."""
+    word = text.removeprefix("*:").removeprefix(":")
+    if re.fullmatch("[0-9]{1,5}", word) and int(word) < 65536:
+        return int(word)
+    if word and not word[0].isdigit():
+        try:
+            return int(socket.getservbyname(word))
+        except (OSError, ValueError) as error:  # ValueError: a name that cannot be encoded
+            raise ValueProblem("there is no service of that name in /etc/services") from error
+    raise ValueProblem("a port belongs here, such as :443 or :https")
+
+
+def _number(column: Column, sign: str, values: list[float]) -> Predicate:
+    if column.of_process:  # any holder's pid
+        return lambda update: held_by(update, _compare_number(holder_pids(update)[0], sign, values))
+    return lambda update: _compare_number(column.values(update), sign, values) & column.known(update)
+
+
+def _compare_number(column: NDArray[Any], sign: str, values: list[float]) -> Mask:
+    if sign in _COMPARISONS:
+        return np.asarray(_COMPARISONS[sign](column, values[0]))
+    if len(values) == 1:
+        return np.asarray(column == values[0])
+    return np.isin(column, np.array(values))
+
+
+def _age(sign: str, value: str) -> Predicate:
+    """``>``: at least that old for certain; ``<``: at most that old for certain."""
+    if sign not in _COMPARISONS:
+        raise ValueProblem("an age is an interval: compare it with < or >")
+    limit, comparison = number(value, "s") * 1000, _COMPARISONS[sign]
+    if sign.startswith(">"):
+        return lambda update: np.asarray(comparison(update.ages["min_ms"], limit) & fields.age_known(update))
+    return lambda update: np.asarray(comparison(update.ages["max_ms"], limit) & fields.age_bounded(update))
+
+
+def endpoint(column: Column, text: str) -> Predicate:
+    """An address with an optional prefix length and, for an endpoint, an optional port: ``10.0.0.0/8:443``, ``:443``.
+
+    IPv4 networks match v4-mapped addresses: that is how they are held.
+    """
+    side = column.name.removesuffix("_address")
+    port: int | None = None
+    host = text
+    if column.kind == "endpoint":
+        if host.startswith("["):
+            host, bracket, rest = host[1:].partition("]")
+            if not bracket:
+                raise ValueProblem("the [ is not closed")
+            length, colon, service = rest.partition(":")
+            host += length
+        elif host.count(":") > 1:  # an IPv6 address without brackets, as ss prints it in lists
+            colon, service = "", ""
+        else:
+            host, colon, service = host.partition(":")
+        port = _port(service) if colon and service not in ("*", "") else None
+        if colon and service == "":
+            raise ValueProblem("a port belongs after the colon", len(text))
+    else:
+        host = host.removeprefix("[").removesuffix("]")
+    network = None if host in ("", "*") else _network(host)
+    if network is None and port is None and "*" not in text:
+        raise ValueProblem("an address belongs here, such as 10.0.0.1, 10.0.0.0/8 or [::1]:443")
+    return lambda update: _at(update, side, network, port)
+
+
+def _at(update: Update, side: str, network: tuple[int, int] | None, port: int | None) -> Mask:
+    mask = np.ones(len(update.sockets), np.bool_)
+    if side == "remote":
+        mask = np.asarray(update.sockets["remote_port"] > 0)
+    if port is not None:
+        mask &= update.sockets[f"{side}_port"] == port
+    if network is not None:
+        address, length = network
+        for name, half, bits in (("high", address >> 64, min(length, 64)), ("low", address, max(length - 64, 0))):
+            if bits:
+                shift = np.uint64(64 - bits)
+                wanted = np.uint64((half & (2**64 - 1)) >> (64 - bits))
+                mask &= (update.sockets[f"{side}_{name}"] >> shift) == wanted
+    return mask
+
+
+def _network(text: str) -> tuple[int, int]:
+    """An address as 128 bits (IPv4 v4-mapped) and the length of its prefix."""
+    host, slash, length = text.partition("/")
+    if "%" in host:
+        raise ValueProblem("an address belongs here without its scope: dev chooses the device", text.index("%"))
+    if "." in host and ":" not in host and slash:
+        host += ".0" * (3 - host.count("."))  # ss understands 193.233.7/24
+    try:
+        network = ipaddress.ip_network(f"{host}{slash}{length}", strict=False)
+    except ValueError as error:
+        hint = "an address belongs here, such as 10.0.0.1, 10.0.0.0/8 or [::1]:443"
+        raise ValueProblem(f"{hint}; names are not looked up" if host[:1].isalpha() else hint) from error
+    if network.version == 4:
+        return 0xFFFF << 32 | int(network.network_address), network.prefixlen + 96
+    return int(network.network_address), network.prefixlen
+
+
+def on_device(text: str) -> Predicate:
+    """Sockets bound to a network device (SO_BINDTODEVICE, or the scope of a link-local address)."""
+    try:
+        index = int(text) if re.fullmatch("[0-9]{1,9}", text) else socket.if_nametoindex(text)
+    except (OSError, ValueError) as error:
+        raise ValueProblem("there is no network device of that name") from error
+    return lambda update: np.asarray(update.sockets["interface"] == index)
+
+
+def _words(column: Column, accepts: Callable[[str], bool]) -> Predicate:
+    """Sockets whose text of this column is accepted; of a process column, of any holder."""
+    distinct = column.words
+    if distinct is None:
+        raise TypeError(f"{column.name} has no words")
+
+    def predicate(update: Update) -> Mask:
+        vocabulary, codes = distinct(update)
+        accepted = np.array([*(bool(text) and accepts(text) for text in vocabulary), False], np.bool_)
+        return held_by(update, accepted[:-1]) if column.of_process else np.asarray(accepted[codes])
+
+    return predicate
+
+
+def _any_text(tests: Iterable[Callable[[str], bool]]) -> Callable[[str], bool]:
+    every = list(tests)
+    return lambda text: any(test(text) for test in every)
+
+
+def _wildcard(value: str) -> Callable[[str], bool]:
+    """Equality without regard to case, with ``*`` and ``?``."""
+    if "*" not in value and "?" not in value:
+        folded = value.casefold()
+        return lambda text: text.casefold() == folded
+    pattern = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in value)
+    match = re.compile(pattern, re.IGNORECASE | re.DOTALL).fullmatch
+    return lambda text: match(text) is not None
+
+
+def _choice(column: Column, value: str) -> None:
+    if value.lower() not in column.choices and "*" not in value and "?" not in value:
+        near = difflib.get_close_matches(value.lower(), column.choices, 1)
+        raise ValueProblem(f"{column.name} is one of {', '.join(column.choices)}{_did_you_mean(near)}")
+
+
+def _did_you_mean(near: list[str]) -> str:
+    return f', did you mean "{near[0]}"?' if near else ""
+
+
+def _any(predicates: list[Predicate]) -> Predicate:
+    return predicates[0] if len(predicates) == 1 else lambda update: np.any([p(update) for p in predicates], axis=0)
+
+
+def _known_and_not(column: Column, match: Predicate) -> Predicate:
+    return lambda update: column.known(update) & ~match(update)

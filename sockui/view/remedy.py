@@ -1,0 +1,135 @@
+"""What to do about one socket: steps from the least to the most harmful, as commands to paste, and what not to do.
+
+Owns the filling in and quoting of commands. Must not run anything, and writes no command with a hole: what
+is missing is replaced by what would make it known.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from sockui.diagnosis.situations import Situation
+from sockui.knowledge import words
+from sockui.model import Owner, Protocol, State
+from sockui.tracker import Life, Update
+from sockui.view.facts import Facts, Values
+from sockui.view.format import endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do."""
+
+    rung: str  # one of words.RUNGS
+    text: str  # a sentence
+    command: str | None  # to be pasted in a shell; no newline
+    effect: str  # "reads", "changes settings" or "drops connections", then ", needs root"; "" without a command
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """The remediation page of one socket."""
+
+    title: str
+    situation: Situation
+    steps: tuple[Step, ...]  # least harmful first
+    do_not: tuple[tuple[str, str], ...]  # what, why
+    note: str  # what holds for the whole page; "" nothing
+
+
+def remedy(update: Update, index: int) -> Remedy:
+    """What to do about the socket in row ``index``. Every command is complete and quoted."""
+    facts = Facts(update, index)
+    situation = words.situation(facts.situation.name.lower())
+    if facts.life == Life.ENDED:
+        return Remedy(
+            "It has ended", facts.situation, (), (), "This socket has ended: there is nothing to do about it."
+        )
+    refusals = tuple((fill(item.what, facts.values), fill(item.why, facts.values)) for item in situation.do_not)
+    return Remedy(situation.title, facts.situation, steps(facts), refusals, _note(facts))
+
+
+def steps(facts: Facts) -> tuple[Step, ...]:
+    """The steps that apply, complete; the one that makes missing things known stands for all that need them."""
+    known = commands(facts)
+    found: list[Step] = []
+    for step in words.situation(facts.situation.name.lower()).steps:
+        conditions = facts.conditions
+        if not set(step.when) <= conditions or set(step.unless) & conditions:
+            continue
+        if all(name in known for name in words.placeholders(step.command)):
+            command = words.fill(step.command, known) or None
+            effect = f"{step.effect}, needs root" if step.root else step.effect
+            found.append(Step(step.rung, fill(step.text, facts.values), command, effect))
+        elif (wanted := _to_learn(facts)) not in found:
+            position = next((i for i, shown in enumerate(found) if shown.rung != "look"), len(found))
+            found.insert(position, wanted)
+    return tuple(found)
+
+
+def fill(text: str, values: Values) -> str:
+    """Fill a text and begin its sentences with a capital where a value of ours ("the application") stands there."""
+    return re.sub(r"(^|[.!?] )(the|a|an|its|it) ", lambda m: m[1] + m[2].capitalize() + " ", words.fill(text, values))
+
+
+def commands(facts: Facts) -> dict[str, str]:
+    """What commands may be filled with, quoted for the shell; only what is known."""
+    row, known = facts.row, {}
+    local, remote = facts.address("local"), facts.address("remote")
+    port, peer = int(row["local_port"]), int(row["remote_port"])
+    listening = peer if row["state"] == State.SYN_SENT else port
+    protocol = Protocol(int(row["protocol"])).name.lower()
+    parts = [f"sport = :{port}"]
+    if local not in ("0.0.0.0", "::"):
+        parts.insert(0, f"src = {_bracket(local)}")
+    if peer:
+        parts += [f"dst = {_bracket(remote)}", f"dport = :{peer}"]
+        known["remote_host"] = shlex.quote(remote)
+        known["capture"] = shlex.quote(f"{protocol} and host {remote} and port {peer} and port {port}")
+        known["capture_icmp"] = shlex.quote(f"({protocol} and host {remote} and port {peer}) or icmp or icmp6")
+        known["peer_side_filter"] = shlex.quote(f"( sport = :{peer} and dport = :{port} )")
+        theirs = f"dport = :{peer}" if "ephemeral" in facts.conditions else f"sport = :{port}"
+        known["peer_filter"] = shlex.quote(f"( dst = {_bracket(remote)} and {theirs} )")
+    known["filter"] = shlex.quote(f"( {' and '.join(parts)} )")
+    known["listener_filter"] = shlex.quote(f"( sport = :{listening} )")
+    if facts.pid:
+        known["pid"] = str(facts.pid)
+    if facts.holders and facts.holders[0][1] >= 0:
+        known["fd"] = str(facts.holders[0][1])
+    if facts.listening_pid:
+        known["listener_pid"] = str(facts.listening_pid)
+    if facts.unit:
+        known["unit"] = shlex.quote(facts.unit)
+    if facts.process and facts.process.fd_limit:
+        known["fd_double"] = str(facts.process.fd_limit * 2)
+    return known
+
+
+def _bracket(host: str) -> str:
+    """An address as ``ss`` filters want it: IPv6 in brackets."""
+    return endpoint(host, 1).rpartition(":")[0]
+
+
+def _to_learn(facts: Facts) -> Step:
+    """What would make the holder known."""
+    owner = int(facts.row["owner"])
+    fix = facts.update.snapshot.coverage.fix
+    if owner == Owner.HIDDEN:
+        text = f"Learn which process of {facts.user} holds it: only root may look. Then the steps name it."
+        return Step("look", text, fix, "reads, needs root" if fix else "")
+    if owner == Owner.UNFOUND:
+        return Step("look", "No process in sight holds it: look from the host, outside this container.", None, "")
+    if owner == Owner.LISTENER or facts.listener >= 0:
+        return Step("look", "Learn which process holds the listener: only root may look.", fix, "reads" if fix else "")
+    return Step("look", "Which process holds it is not known from this source.", fix, "reads" if fix else "")
+
+
+def _note(facts: Facts) -> str:
+    if facts.life == Life.MISSED:
+        return "The socket was not in the last dump: look again before acting."
+    holders = len({pid for pid, _ in facts.holders})
+    if holders > 1:
+        return f"{holders} processes hold it; each must close it. The commands name {facts.name(facts.pid)}."
+    return ""

@@ -1,0 +1,129 @@
+"""A bare word of a filter: a substring of what the table shows.
+
+Owns which texts are searched and how: endpoints, state, protocol, process, pid, command line, unit, user and
+the words for missing owners; the numbers of other columns are not searched.
+
+No text is made per socket: the word is looked for in the distinct processes, users, states, addresses and
+ports, and what is found is mapped back.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sockui.model import Owner, Process, Protocol, parse_state
+from sockui.tracker import Update
+from sockui.view import column, fields
+from sockui.view import format as fmt
+from sockui.view.column import Mask
+
+_OF_ENDPOINTS = frozenset(string.hexdigits.lower() + ".:[]*")  # an endpoint has no other characters
+_OCTETS = [str(octet) for octet in range(256)]
+
+
+def contains(update: Update, word: str) -> Mask:
+    """(n,) sockets of which a cell contains ``word``, without regard to case; ``-`` in a state counts as ``_``."""
+    word = word.casefold()
+    mask = _in_words(update, word) | column.held_by(update, _in_processes(update, word))
+    if _OF_ENDPOINTS.issuperset(word):
+        mask |= _in_endpoints(update, "local", word)
+        mask |= _in_endpoints(update, "remote", word)
+    return np.asarray(mask)
+
+
+def _in_words(update: Update, word: str) -> Mask:
+    sockets = update.sockets
+    states, state_codes = fields.state_words(update)
+    users, user_codes = fields.user_words(update)
+    owners = np.zeros(len(Owner), np.bool_)
+    for owner, text in {**fields.OWNER_WORDS, Owner.LISTENER: fields.NOT_ACCEPTED}.items():
+        owners[owner] = word in text
+    protocols = np.zeros((256, 7), np.bool_)  # by protocol and family
+    for protocol in Protocol:
+        protocols[protocol, 4] = word in protocol.name.lower()
+        protocols[protocol, 6] = word in f"{protocol.name.lower()}6"
+    return np.asarray(
+        _found(states, _state_spelling(word))[state_codes]
+        | _found(users, word)[user_codes]
+        | owners[sockets["owner"]]
+        | protocols[sockets["protocol"], sockets["family"]]
+    )
+
+
+def _state_spelling(word: str) -> str:
+    """``close-wait`` and ``fin-wait-2`` as the table spells them."""
+    state = parse_state(word) if "-" in word or "_" in word else None
+    return state.name.casefold() if state else word.replace("-", "_")
+
+
+def _found(vocabulary: Sequence[str], word: str) -> Mask:
+    """Which texts contain the word; one more for code -1."""
+    return np.array([*(word in text.casefold() for text in vocabulary), False], np.bool_)
+
+
+def _in_processes(update: Update, word: str) -> Mask:
+    processes = update.snapshot.processes
+    pids, _ = column.holder_pids(update)
+    return np.array([word in _process_text(pid, processes.get(pid)) for pid in pids.tolist()], np.bool_)
+
+
+def _process_text(pid: int, process: Process | None) -> str:
+    if process is None:
+        return f"?/{pid}"
+    texts = (f"{process.name}/{pid}", fields.command(process), process.unit)
+    return "\n".join(fmt.escape(text).casefold() for text in texts)  # escaped texts have no newline
+
+
+def _in_endpoints(update: Update, side: str, word: str) -> Mask:
+    """Whether ``address:port`` contains the word: in the address, in the port, or across the colon between them."""
+    ports = update.sockets[f"{side}_port"]
+    port_texts = {port: str(port or "*") for port in np.flatnonzero(np.bincount(ports)).tolist()}
+    mask = _in_addresses(update, side, word, at_end=False)
+    mask |= np.isin(ports, [port for port, text in port_texts.items() if word in text])
+    for position in (position for position, character in enumerate(word) if character == ":"):
+        head, tail = word[:position], word[position + 1 :]
+        begins = np.isin(ports, [port for port, text in port_texts.items() if text.startswith(tail)])
+        mask |= begins & _in_addresses(update, side, head, at_end=True)
+    if side == "remote":
+        mask = np.where(update.sockets["remote_port"] == 0, word in "*", mask)
+    return np.asarray(mask)
+
+
+def _in_addresses(update: Update, side: str, word: str, *, at_end: bool) -> Mask:
+    """Whether the address, in brackets if it is IPv6, contains the word or ends with it."""
+    high, low = update.sockets[f"{side}_high"], update.sockets[f"{side}_low"]
+    v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
+    mask = np.zeros(len(v4), np.bool_)
+    mask[v4] = _in_v4(low[v4], word, at_end=at_end)
+    if not v4.all():
+        others = column.take(update, np.flatnonzero(~v4))
+        addresses, codes = column.distinct_texts(others, side)
+        texts = [f"[{text}]" for text in addresses]
+        mask[~v4] = np.array([text.endswith(word) if at_end else word in text for text in texts], np.bool_)[codes]
+    return mask
+
+
+def _in_v4(low: NDArray[np.uint64], word: str, *, at_end: bool) -> Mask:
+    """The same for dotted addresses, four numbers each, without writing any: a table tells for each number."""
+    parts = word.split(".")
+    octets = low.astype(">u4").view(np.uint8).reshape(-1, 4)
+    mask = np.zeros(len(low), np.bool_)
+    for start in range(4 - len(parts) if at_end else 0, 5 - len(parts)):
+        if start >= 0:
+            here = np.ones(len(low), np.bool_)
+            for index, part in enumerate(parts):
+                from_start, to_end = index > 0, index < len(parts) - 1 or at_end
+                table = np.array([_fits(part, octet, from_start, to_end) for octet in _OCTETS], np.bool_)
+                here &= table[octets[:, start + index]]
+            mask |= here
+    return mask
+
+
+def _fits(part: str, octet: str, from_start: bool, to_end: bool) -> bool:
+    if from_start and to_end:
+        return octet == part
+    return octet.startswith(part) if from_start else octet.endswith(part) if to_end else part in octet

@@ -1,0 +1,147 @@
+"""The rows of the socket table: which ones, and in which order.
+
+Owns filtering, sorting, the identity of a row and the counts by state. Must not format or know widgets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sockui.model import Known, Owner, Protocol, State
+from sockui.tracker import Life, Update
+from sockui.view import fields
+from sockui.view.column import has
+from sockui.view.columns import require
+from sockui.view.query import EVERYTHING, Query
+
+ATTENTION = "attention"
+"""The sort that is no column: what leaks or should be gone comes first, the oldest of each kind before the others."""
+
+_CLASSES = {  # of attention, by state; what is not TCP or has a reason of its own is placed in ``attention``
+    State.CLOSE_WAIT: 1,
+    State.FIN_WAIT2: 2,
+    State.LAST_ACK: 3,
+    State.CLOSING: 3,
+    State.FIN_WAIT1: 3,
+    State.SYN_SENT: 4,
+    State.SYN_RECV: 5,
+    State.ESTABLISHED: 7,
+    State.TIME_WAIT: 9,
+    State.LISTEN: 10,
+    State.CLOSE: 12,
+}
+_FULL_LISTENER, _NOT_ACCEPTED, _ORPHAN_FIN_WAIT2, _UDP = 0, 6, 8, 11
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """By which column, and whether backwards. Rows without a value come last either way."""
+
+    column_name: str = ATTENTION
+    reverse: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Sort:
+        """``age`` or ``-age`` (backwards). Raises :class:`UsageError` for an unknown column."""
+        name = text.removeprefix("-")
+        if name.lower() == ATTENTION:
+            return cls(ATTENTION, text.startswith("-"))
+        return cls(require(name).name, text.startswith("-"))
+
+    @property
+    def text(self) -> str:
+        """The same as ``parse`` reads it."""
+        return f"-{self.column_name}" if self.reverse else self.column_name
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TableView:
+    """What a table shows of one update."""
+
+    update: Update
+    rows: NDArray[np.intp]  # (m,) indices into update.sockets, in the order of display
+    sort: Sort
+    query: Query
+    total: int  # rows of the update before the filter
+    state_counts: dict[str, int]  # TCP sockets by state name, then "UDP"; those that ended are not counted
+
+    def find(self, key: int) -> int | None:
+        """Where in ``rows`` the socket with this ``identity`` is; None if it is not shown."""
+        found = np.flatnonzero(self.update.keys[self.rows] == np.uint64(key))
+        return int(found[0]) if len(found) else None
+
+
+def identity(update: Update, index: int) -> int:
+    """What a row is remembered by from poll to poll."""
+    return int(update.keys[index])
+
+
+def build(
+    update: Update, query: Query = EVERYTHING, sort: Sort | None = None, previous: TableView | None = None
+) -> TableView:
+    """Filter and sort. A ``previous`` view of the same update and filter is not filtered again."""
+    sort = sort or Sort()
+    if previous is not None and previous.update is update and previous.query == query:
+        if previous.sort == sort:
+            return previous
+        rows, counts = previous.rows, previous.state_counts
+    else:
+        rows, counts = np.flatnonzero(query.mask(update)), _state_counts(update)
+    return TableView(update, _ordered(update, rows, sort), sort, query, len(update.sockets), counts)
+
+
+def _ordered(update: Update, rows: NDArray[np.intp], sort: Sort) -> NDArray[np.intp]:
+    """Ascending by value (or descending), equal ones by identity so that they keep their places, unknown ones last."""
+    rows = rows[np.argsort(update.keys[rows])]
+    if sort.column_name == ATTENTION:
+        return rows[_stable(attention(update)[rows], sort.reverse)]
+    chosen = require(sort.column_name)
+    known = chosen.known(update)[rows]
+    unknown, rows = rows[~known], rows[known]
+    return np.concatenate((rows[_stable(chosen.values(update)[rows], sort.reverse)], unknown))
+
+
+def _stable(keys: NDArray[Any], reverse: bool) -> NDArray[np.intp]:
+    """The stable order of keys; in 16 bits where the range allows, for numpy sorts those by radix."""
+    if keys.dtype.kind == "f":
+        return np.argsort(-keys if reverse else keys, kind="stable")
+    if len(keys) and int(keys.max()) - int(keys.min()) < 1 << 16:
+        keys = (keys - keys.min()).astype(np.uint16)
+    return np.argsort(~keys if reverse else keys, kind="stable")
+
+
+def attention(update: Update) -> NDArray[np.int64]:
+    """(n,) sort key: listeners that refuse connections, then what only a close() or a timeout ends, and so on.
+
+    Within a class the oldest is first; of connections, listeners and UDP the one with the fullest queues.
+    """
+    sockets = update.sockets
+    state, queued = sockets["state"], sockets["recv_queue"].astype(np.int64) + sockets["send_queue"]
+    table = np.full(256, _CLASSES[State.CLOSE], np.int64)
+    table[list(_CLASSES)] = list(_CLASSES.values())
+    classes = table[state]
+
+    # a listener refuses when more wait than its backlog (include/net/sock.h:sk_acceptq_is_full)
+    full = (state == State.LISTEN) & has(update, Known.QUEUES) & (sockets["recv_queue"] > sockets["send_queue"])
+    classes[full] = _FULL_LISTENER
+    classes[(state == State.ESTABLISHED) & (sockets["owner"] == Owner.LISTENER)] = _NOT_ACCEPTED
+    orphan = has(update, Known.MINI) | (has(update, Known.INODE) & (sockets["inode"] == 0))
+    classes[(state == State.FIN_WAIT2) & orphan] = _ORPHAN_FIN_WAIT2
+    udp = sockets["protocol"] == Protocol.UDP
+    classes[udp] = _UDP
+
+    by_queue = udp | full | (classes == _CLASSES[State.ESTABLISHED])
+    first = np.where(by_queue, -queued, -fields.age_order(update))
+    return np.asarray(classes * 2**44 + first)
+
+
+def _state_counts(update: Update) -> dict[str, int]:
+    sockets = update.sockets
+    codes = np.where(sockets["protocol"] == Protocol.UDP, 0, sockets["state"])[update.life != Life.ENDED]
+    by_code = np.bincount(codes, minlength=len(State) + 1).tolist()
+    names = [*((state.name, by_code[state]) for state in State), ("UDP", by_code[0])]
+    return {name: count for name, count in names if count}

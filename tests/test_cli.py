@@ -1,0 +1,277 @@
+"""The command line as a person or a script meets it: the real program, its output, its exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sockui
+from sockui import cli
+
+ROOT = Path(sockui.__file__).parents[1]
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """A home of its own; no setting from outside."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SOCKUI_", "XDG_"))}
+    return {**kept, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "TMPDIR": str(tmp_path)}
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """The port of a listening socket of this process."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def run(*arguments: str, environ: dict[str, str], **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the program; stdin is no terminal."""
+    settings: dict[str, object] = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": 60}
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]  # options are those of the caller
+        [sys.executable, "-m", "sockui", *arguments], env=environ, check=False, **{**settings, **options}
+    )
+
+
+def test_version_and_help_go_to_stdout(environ: dict[str, str]) -> None:
+    version = run("--version", environ=environ)
+    assert (version.returncode, version.stdout, version.stderr) == (0, f"sockui {sockui.__version__}\n", "")
+    for arguments in (["--help"], ["-h"], ["list", "--help"]):
+        shown = run(*arguments, environ=environ)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert "sockui list [FILTER...]" in shown.stdout
+        assert max(map(len, shown.stdout.splitlines())) <= 120
+
+
+def test_list_finds_a_socket_with_a_filter_of_several_words(listener: int, environ: dict[str, str]) -> None:
+    found = run("list", "state", "listen", "and", "sport", "=", f":{listener}", "--format", "json", environ=environ)
+    assert (found.returncode, found.stderr) == (0, "")
+    sockets = json.loads(found.stdout)["sockets"]
+    assert [(row["local_port"], row["state"]) for row in sockets] == [(listener, "LISTEN")]
+
+
+def test_options_may_stand_anywhere(listener: int, environ: dict[str, str]) -> None:
+    for arguments in (
+        ["--format", "json", "list", f"sport = :{listener}"],
+        ["list", "--format=json", "sport", "=", f":{listener}"],
+        ["list", "sport", "=", "--format", "json", f":{listener}"],
+        ["list", "--format", "json", "--", "sport", "=", f":{listener}"],
+    ):
+        found = run(*arguments, environ=environ)
+        assert [row["local_port"] for row in json.loads(found.stdout)["sockets"]] == [listener], arguments
+
+
+@pytest.mark.parametrize("form", ["table", "json", "ndjson", "csv", "markdown"])
+def test_every_format_shows_the_socket(form: str, listener: int, environ: dict[str, str]) -> None:
+    found = run("list", "--format", form, f"sport = :{listener}", environ=environ)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert str(listener) in found.stdout
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(found.stdout)))
+        assert [row["local_port"] for row in rows] == [str(listener)]
+    if form == "ndjson":
+        assert [json.loads(line)["local_port"] for line in found.stdout.splitlines()] == [listener]
+
+
+def test_columns_are_chosen_and_ordered(listener: int, environ: dict[str, str]) -> None:
+    found = run("list", "--format", "csv", "--columns", "pid,state", f"sport = :{listener}", environ=environ)
+    assert found.stdout.splitlines() == ["pid,state", f"{os.getpid()},LISTEN"]
+
+
+@pytest.mark.parametrize("sort", [["--sort", "-local_port"], ["--sort=-local_port"], ["--sort", "local_port:desc"]])
+def test_sort_and_its_reverse(sort: list[str], environ: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = sorted(server.getsockname()[1] for server in (one, two))
+        which = f"sport = :{ports[0]} or sport = :{ports[1]}"
+        reverse = run("list", "--format", "ndjson", which, *sort, environ=environ)
+        forward = run("list", "--format", "ndjson", which, "--sort", "local_port", environ=environ)
+    assert [json.loads(line)["local_port"] for line in forward.stdout.splitlines()] == ports
+    assert [json.loads(line)["local_port"] for line in reverse.stdout.splitlines()] == ports[::-1]
+
+
+def test_after_two_dashes_nothing_is_a_command(environ: dict[str, str]) -> None:
+    # Were it the command, it would print sockets; as a filter it is for the UI, which needs a terminal.
+    assert run("--", "list", environ=environ).returncode == 2
+    assert run("list", "--", "--no-such-thing", environ=environ).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["state", "listen"]])
+def test_without_a_terminal_the_ui_says_what_to_use(arguments: list[str], environ: dict[str, str]) -> None:
+    refused = run(*arguments, environ=environ)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "`sockui list`" in refused.stderr
+
+
+def test_a_bad_filter_is_pointed_at(environ: dict[str, str]) -> None:
+    refused = run("list", "state", "close-wiat", environ=environ)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    lines = refused.stderr.splitlines()
+    assert lines[1] == "  state close-wiat"
+    assert lines[2] == "        ^"
+
+
+def test_hostile_text_in_a_filter_does_not_reach_the_terminal(environ: dict[str, str]) -> None:
+    refused = run("list", "state \x1b[31mx", environ=environ)
+    assert refused.returncode == 2
+    assert "\x1b" not in refused.stderr
+    assert refused.stderr.splitlines()[1:] == ["  state \\e[31mx", "        ^"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list", "--fromat", "json"], "there is no option --fromat (did you mean --format?)"),
+        (["list", "--format", "jsn"], "invalid choice: 'jsn'"),
+        (["list", "--sort", "agee"], 'there is no column "agee", did you mean "age"?'),
+        (["list", "--columns", "stat"], 'there is no column "stat", did you mean "state"?'),
+        (["list", "--interval", "0.01"], "--interval 0.01: must be seconds from 0.1 to 3600"),
+        (["list", "--source", "proc"], "--source proc: must be auto, netlink or psutil"),
+        (["list", "--config", "/nonexistent/config.toml"], "/nonexistent/config.toml: cannot be read"),
+        (["--format", "json"], "belong to `sockui list`"),
+        (["list", "--list"], "belongs to `sockui lab`"),
+        (["list", "--sort"], "expected one argument"),
+        (["explain"], "sockui explain close-wait"),
+        (["explain", "clsoe-wait"], "CLOSE_WAIT"),
+        (["lab", "clsoe-wait"], "close-wait"),
+    ],
+)
+def test_wrong_usage_is_said_and_exits_2(arguments: list[str], said: str, environ: dict[str, str]) -> None:
+    refused = run(*arguments, environ=environ)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert said in refused.stderr
+    assert refused.stderr.startswith("sockui: ")
+    assert "Traceback" not in refused.stderr
+
+
+def test_settings_come_from_the_environment_and_the_file_too(
+    listener: int, environ: dict[str, str], tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('columns = ["local_port"]\n')
+    command = ("list", "--format", "csv", f"sport = :{listener}")
+    by_file = run(*command, "--config", str(settings), environ=environ)
+    assert by_file.stdout.splitlines() == ["local_port", str(listener)]
+    by_environment = run(*command, environ={**environ, "SOCKUI_COLUMNS": "state"})
+    assert by_environment.stdout.splitlines() == ["state", "LISTEN"]
+
+
+def test_a_printed_configuration_can_be_used(environ: dict[str, str], tmp_path: Path) -> None:
+    printed = run("--print-config", environ=environ)
+    assert printed.returncode == 0
+    (tmp_path / "sockui.toml").write_text(printed.stdout)
+    assert run("list", "--config", str(tmp_path / "sockui.toml"), environ=environ).returncode == 0
+
+
+def test_explain_prints_a_state_in_any_spelling(environ: dict[str, str]) -> None:
+    shown = [run("explain", *words, environ=environ) for words in (["close-wait"], ["CLOSE_WAIT"], ["close", "wait"])]
+    assert {each.returncode for each in shown} == {0}
+    assert len({each.stdout for each in shown}) == 1
+    assert "CLOSE_WAIT" in shown[0].stdout
+
+
+def test_lab_lists_what_it_can_make(environ: dict[str, str]) -> None:
+    listed = run("lab", "--list", environ=environ)
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "CLOSE_WAIT" in listed.stdout
+
+
+def test_a_reader_that_stops_early_is_no_error(environ: dict[str, str]) -> None:
+    for command in ("list --format json", "--help", "lab --list"):
+        shell = f"set -o pipefail; {sys.executable} -m sockui {command} | true"
+        ended = subprocess.run(["bash", "-c", shell], env=environ, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr) == (0, ""), command
+
+
+def test_a_full_disk_is_said(environ: dict[str, str]) -> None:
+    with open("/dev/full", "w") as full:
+        failed = run("list", "--format", "json", environ=environ, capture_output=False, stdout=full, stderr=-1)
+    assert failed.returncode == 74
+    assert failed.stderr == "sockui: the output cannot be written: No space left on device\n"
+
+
+def test_a_closed_stdout_is_said(environ: dict[str, str]) -> None:
+    shell = f"{sys.executable} -m sockui list >&-"
+    failed = subprocess.run(["bash", "-c", shell], env=environ, capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stderr) == (74, "sockui: stdout is closed\n")
+
+
+def test_a_locale_without_the_characters_is_no_error(environ: dict[str, str]) -> None:
+    for encoding in ("ascii", "latin-1"):
+        listed = run("list", environ={**environ, "PYTHONIOENCODING": encoding})
+        assert (listed.returncode, listed.stderr) == (0, "")
+
+
+def test_ctrl_c_ends_quietly(environ: dict[str, str]) -> None:
+    # The filter is read from a FIFO that nobody writes, so that the program surely waits when the signal comes.
+    fifo = Path(environ["HOME"]) / "config.toml"
+    os.mkfifo(fifo)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "sockui", "list", "--config", str(fifo)], env=environ, stdout=-1, stderr=-1, text=True
+    )
+    with open(fifo, "w"):  # opens when the program does
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    assert (child.returncode, out, err) == (130, "", "")
+
+
+def test_a_namespace_that_may_not_be_entered_exits_3(environ: dict[str, str]) -> None:
+    without = ["setpriv", "--bounding-set=-sys_admin"] if os.geteuid() == 0 else []  # root without what setns(2) needs
+    command = [*without, sys.executable, "-m", "sockui", "list", "--netns", "1"]
+    refused = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "needs root" in refused.stderr
+
+
+def test_a_namespace_that_does_not_exist_exits_3(environ: dict[str, str]) -> None:
+    refused = run("list", "--netns", "no-such-namespace", environ=environ)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "no-such-namespace" in refused.stderr
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a network namespace")
+def test_a_namespace_is_entered(listener: int, environ: dict[str, str]) -> None:
+    # A namespace of a process of its own: empty, so the listener of this one is not in it.
+    holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo made; exec cat"], stdin=-1, stdout=-1, text=True)
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "made\n"
+        inside = run("list", "--format", "json", "--netns", str(holder.pid), environ=environ)
+        holder.communicate()
+    assert (inside.returncode, inside.stderr) == (0, "")
+    assert json.loads(inside.stdout)["sockets"] == []
+
+
+def test_an_error_in_sockui_is_kept_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise ZeroDivisionError("somewhere\ndeep \x1b[31m")
+
+    monkeypatch.setattr(cli, "_run", fail)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("SECRET", "tok-en-123")
+    assert cli.main(["list"]) == 70
+    shown = capsys.readouterr()
+    report = tmp_path / "sockui" / "crash.txt"
+    assert shown.out == ""
+    assert shown.err == (
+        "sockui: an error in sockui itself (ZeroDivisionError: somewhere deep \\e[31m); "
+        f"a report for the maintainers is in {report}\n"
+    )
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    text = report.read_text()
+    assert "Traceback" in text
+    assert "in fail" in text
+    assert "tok-en-123" not in text

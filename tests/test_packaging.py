@@ -1,0 +1,96 @@
+"""The project's files agree with each other: what is imported, declared, installed and promised."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sockui
+
+ROOT = Path(sockui.__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SOURCES = sorted((ROOT / "sockui").rglob("*.py"))
+
+
+def declared() -> set[str]:
+    """Names of the packages that an installation brings."""
+    return {re.split(r"[<>=]", requirement)[0] for requirement in PROJECT["project"]["dependencies"]}
+
+
+def imported(source: Path) -> Iterator[str]:
+    """Top-level packages that a file imports, late imports too."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def test_everything_imported_is_declared() -> None:
+    # Textual is made of rich, and brings it.
+    known = declared() | {"sockui", "rich"} | sys.stdlib_module_names
+    foreign = {(str(source.relative_to(ROOT)), name) for source in SOURCES for name in imported(source)}
+    assert {(source, name) for source, name in foreign if name not in known} == set()
+
+
+def test_everything_declared_is_imported() -> None:
+    everything = "\n".join(source.read_text() for source in SOURCES)
+    unused = {name for name in declared() if not re.search(rf"^\s*(import|from) {name}\b", everything, re.MULTILINE)}
+    assert unused == set()
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    long = {str(source.relative_to(ROOT)): len(source.read_text().splitlines()) for source in SOURCES}
+    assert {source: lines for source, lines in long.items() if lines > 400} == {}
+
+
+def test_what_the_source_distribution_needs_is_there() -> None:
+    wanted = {*PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"], PROJECT["project"]["readme"]}
+    assert [name for name in sorted(wanted) if not (ROOT / name).exists()] == []
+
+
+def test_the_installed_program_is_this_one() -> None:
+    if not [1 for each in importlib.metadata.distributions() if each.name == "sockui"]:
+        pytest.skip("sockui is not installed here, only on the path")
+    assert importlib.metadata.version("sockui") == sockui.__version__
+    program = Path(sys.executable).with_name("sockui")
+    shown = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"sockui {sockui.__version__}\n"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+class TestMakefile:
+    """The targets that README and CONTRIBUTING name."""
+
+    def commands(self, *arguments: str) -> str:
+        return subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    @pytest.mark.parametrize("target", ["run", "test", "lint", "check", "bench", "screenshots", "clean"])
+    def test_it_has_the_target(self, target: str) -> None:
+        assert self.commands(target)
+
+    def test_run_passes_arguments(self) -> None:
+        last = self.commands("run", "ARGS=list state close-wait").splitlines()[-1]
+        assert last == ".venv/bin/sockui list state close-wait"
+
+    @pytest.mark.parametrize(("target", "flag"), [("bench", "tests/bench/"), ("screenshots", "screenshots/")])
+    def test_the_scripts_it_runs_exist(self, target: str, flag: str) -> None:
+        scripts = re.findall(rf"{flag}\S+", self.commands(target))
+        assert scripts
+        assert [script for script in scripts if not (ROOT / script).exists()] == []
+
+    def test_every_make_target_that_is_promised_exists(self) -> None:
+        promised = set()
+        for name in ("README.md", "CONTRIBUTING.md"):
+            promised |= set(re.findall(r"`?\bmake ([a-z]+)\b", (ROOT / name).read_text()))
+        targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        assert promised - targets - {"it", "sure", "a", "them"} == set()
