@@ -23,7 +23,7 @@ lint: .venv/developing  ## style, types and the layers
 check: lint test
 
 bench: .venv/developing  ## speed and memory beside ss, measured in the same run
-	$(BIN)/python tests/bench/run.py $(ARGS)
+	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit; done
 
 screenshots: .venv/developing  ## made anew from the lab's real sockets
 	$(BIN)/python screenshots/take.py $(ARGS)

@@ -53,7 +53,7 @@ exit codes: 0 fine; 2 wrong usage or filter; 3 the sockets cannot be read; 70 an
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; no exception leaves, but for exits that are asked for."""
+    """Run one command line (without the program's name) and return its exit code; no exception leaves."""
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
@@ -212,23 +212,25 @@ def _list(config: Config, filter_text: str, form: str) -> int:
     columns = [require(name) for name in config.columns]
     fits = not columns and _is_terminal(sys.stdout)  # columns that were asked for are all shown, whatever the width
     width = shutil.get_terminal_size().columns if fits else None
-    code = _write(lambda out: report.write(view, form, out, columns, width))
+    if code := _write(lambda out: report.write(view, form, out, columns, width)):
+        return code
     for note in update.snapshot.notes:
         _say(note)
     if form != "json":  # whose envelope says it
         _say_gaps(update.snapshot.coverage)
-    return code
+    return 0
 
 
 def _say_gaps(coverage: Coverage) -> None:
     for gap in coverage.gaps:
-        _say(f"{gap.sockets} of {coverage.sockets} sockets {gap.reason}")
+        _say(f"no owner is named for {gap.sockets} of {coverage.sockets} sockets: they {gap.reason}")
     if coverage.fix:
         _say(f"this would name them: {coverage.fix} list")
 
 
 def _ui(config: Config, filter_text: str) -> int:
-    if not _is_terminal(sys.stdin) or not _is_terminal(sys.stdout) or os.environ.get("TERM") == "dumb":
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # the screen is painted on stderr
+    if not all(map(_is_terminal, streams)) or os.environ.get("TERM") == "dumb":
         raise UsageError("the UI needs a terminal; without one use `sockui list`")
     from sockui.tui.app import run
 

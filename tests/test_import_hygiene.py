@@ -20,7 +20,7 @@ json.dump({"code": code, "modules": sorted({name.split(".")[0] for name in sys.m
 def loaded(*arguments: str) -> set[str]:
     """Top-level packages that a command loads."""
     ran = subprocess.run([sys.executable, "-c", _PROGRAM, *arguments], capture_output=True, text=True, check=True)
-    told = json.loads(ran.stderr)
+    told = json.loads(ran.stderr.splitlines()[-1])
     assert told["code"] == 0
     assert ran.stdout
     return set(told["modules"])

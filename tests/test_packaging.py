@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -72,7 +73,9 @@ class TestMakefile:
     """The targets that README and CONTRIBUTING name."""
 
     def commands(self, *arguments: str) -> str:
-        return subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of `make test`
+        command = ["make", "-n", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
 
     @pytest.mark.parametrize("target", ["run", "test", "lint", "check", "bench", "screenshots", "clean"])
     def test_it_has_the_target(self, target: str) -> None:
@@ -82,11 +85,10 @@ class TestMakefile:
         last = self.commands("run", "ARGS=list state close-wait").splitlines()[-1]
         assert last == ".venv/bin/sockui list state close-wait"
 
-    @pytest.mark.parametrize(("target", "flag"), [("bench", "tests/bench/"), ("screenshots", "screenshots/")])
-    def test_the_scripts_it_runs_exist(self, target: str, flag: str) -> None:
-        scripts = re.findall(rf"{flag}\S+", self.commands(target))
-        assert scripts
-        assert [script for script in scripts if not (ROOT / script).exists()] == []
+    def test_the_script_that_takes_the_screenshots_exists(self) -> None:
+        script = re.search(r"screenshots/\S+", self.commands("screenshots"))
+        assert script is not None
+        assert (ROOT / script[0]).exists()
 
     def test_every_make_target_that_is_promised_exists(self) -> None:
         promised = set()

@@ -101,32 +101,33 @@ for _state in State:
     _PLAIN[_state] = Situation.BOUND_INACTIVE if _state == State.CLOSE else Situation[_state.name]
 
 
-def classify(sockets: SocketArray, ages: AgeArray) -> NDArray[np.uint8]:
-    """Name the situation of every socket.
+def classify(sockets: SocketArray, ages: AgeArray, rows: NDArray[np.intp] | None = None) -> NDArray[np.uint8]:
+    """Name the situation of every socket, or of some ``rows`` of them.
 
-    ``sockets`` is (n,) SOCKET, ``ages`` (n,) AGE of the same rows; the result (n,) :class:`Situation`. A field
-    whose group is not in the row's ``known`` proves nothing. The listeners that rows belong to are
-    looked for among ``sockets``, so those must be among them.
+    ``sockets`` is (n,) SOCKET, ``ages`` (n,) AGE of the same rows; the result (n,) or (len(rows),)
+    :class:`Situation`. A field whose group is not in the row's ``known`` proves nothing. The listeners
+    that a socket belongs to are looked for among all ``sockets``.
     """
-    states = sockets["state"]
+    chosen = np.arange(len(sockets)) if rows is None else np.asarray(rows, np.intp)
+    every = _Rows(sockets, chosen)
+    states, protocols = every["state"], every["protocol"]
     situations = np.asarray(_PLAIN[states], np.uint8)
-    udp = sockets["protocol"] == Protocol.UDP
+    tcp = protocols != Protocol.UDP
     for state, refine in (
         (State.ESTABLISHED, _established),
         (State.CLOSE_WAIT, _close_wait),
         (State.FIN_WAIT2, _fin_wait2),
     ):
-        rows = np.flatnonzero((states == state) & ~udp)
-        if len(rows):
-            situations[rows] = refine(_Rows(sockets, rows), situations[rows])
-    rows = np.flatnonzero((states == State.FIN_WAIT1) | (states == State.LAST_ACK) | (states == State.CLOSING))
-    if len(rows):
-        age = ages["min_ms"][rows]
-        situations[rows] = _fin_unacknowledged(_Rows(sockets, rows), age, situations[rows])
-    _handshakes(sockets, states, situations)
-    rows = np.flatnonzero(udp)
-    if len(rows):
-        situations[rows] = _udp(_Rows(sockets, rows))
+        at = np.flatnonzero((states == state) & tcp)
+        if len(at):
+            situations[at] = refine(every.only(at), situations[at])
+    at = np.flatnonzero((states == State.FIN_WAIT1) | (states == State.LAST_ACK) | (states == State.CLOSING))
+    if len(at):
+        situations[at] = _fin_unacknowledged(every.only(at), ages["min_ms"][chosen[at]], situations[at])
+    _handshakes(sockets, every, situations)
+    at = np.flatnonzero(~tcp)
+    if len(at):
+        situations[at] = _udp(every.only(at))
     return situations
 
 
@@ -256,37 +257,41 @@ def _udp(sockets: _Rows) -> NDArray[np.uint8]:
     return _first(plain, (has(sockets, Known.MEMORY) & (sockets["drops"] > 0), Situation.UDP_DROPS))
 
 
-def _handshakes(sockets: SocketArray, states: NDArray[np.uint8], situations: NDArray[np.uint8]) -> None:
-    """Refine LISTEN, SYN_SENT and SYN_RECV in place; the latter two depend on listeners."""
-    listeners = np.flatnonzero(states == State.LISTEN)
-    listening = sockets[listeners]
-    # full is "more than the backlog" (include/net/sock.h:sk_acceptq_is_full)
-    full = has(listening, Known.QUEUES) & (listening["recv_queue"] > listening["send_queue"])
-    situations[listeners[full]] = Situation.LISTEN_QUEUE_FULL
+def _handshakes(sockets: SocketArray, every: _Rows, situations: NDArray[np.uint8]) -> None:
+    """Refine LISTEN, SYN_SENT and SYN_RECV in place; the latter two depend on the listeners among all sockets."""
+    states = every["state"]
+    at = np.flatnonzero(states == State.LISTEN)
+    situations[at[_full(every.only(at))]] = Situation.LISTEN_QUEUE_FULL
 
-    rows = np.flatnonzero(states == State.SYN_RECV)
-    if len(rows):
-        waiting = _Rows(sockets, rows)
+    receiving, asking = (np.flatnonzero(states == state) for state in (State.SYN_RECV, State.SYN_SENT))
+    if not len(receiving) and not len(asking):
+        return
+    listening = _Rows(sockets, np.flatnonzero(sockets["state"] == State.LISTEN))
+    full = _full(listening)
+    if len(receiving):
+        few = every.only(receiving)
         deferred = (
-            has(waiting, Known.TIMER | Known.MINI)
-            & (waiting["retransmits"] == 0)
-            & (waiting["timer_ms"] > INITIAL_SYNACK_MS)
+            has(few, Known.TIMER | Known.MINI) & (few["retransmits"] == 0) & (few["timer_ms"] > INITIAL_SYNACK_MS)
         )
-        own = _is_full(waiting["local_high"], waiting["local_low"], waiting["local_port"], listening, full)
-        situations[rows] = _first(
-            situations[rows], (deferred, Situation.SYN_RECV_DEFER_ACCEPT), (own, Situation.SYN_RECV_QUEUE_FULL)
+        own = _is_full(few["local_high"], few["local_low"], few["local_port"], listening, full)
+        situations[receiving] = _first(
+            situations[receiving], (deferred, Situation.SYN_RECV_DEFER_ACCEPT), (own, Situation.SYN_RECV_QUEUE_FULL)
         )
-    rows = np.flatnonzero(states == State.SYN_SENT)
-    if len(rows) and full.any():
-        asking = _Rows(sockets, rows)
-        high, low, port = asking["remote_high"], asking["remote_low"], asking["remote_port"]
+    if len(asking) and full.any():
+        few = every.only(asking)
+        high, low, port = few["remote_high"], few["remote_low"], few["remote_port"]
         here = _is_full(high, low, port, listening, full) & (
             ((high == 0) & (low >> np.uint64(24) == _V4_MAPPED << 8 | 127))
             | ((high == 0) & (low == 1))
-            | ((high == asking["local_high"]) & (low == asking["local_low"]))
+            | ((high == few["local_high"]) & (low == few["local_low"]))
             | np.isin(_key(high, low, port), _keys(listening))
         )
-        situations[rows[here]] = Situation.SYN_SENT_LOCAL_QUEUE_FULL
+        situations[asking[here]] = Situation.SYN_SENT_LOCAL_QUEUE_FULL
+
+
+def _full(listening: _Rows) -> NDArray[np.bool_]:
+    """More than the backlog wait (include/net/sock.h:sk_acceptq_is_full)."""
+    return np.asarray(has(listening, Known.QUEUES) & (listening["recv_queue"] > listening["send_queue"]))
 
 
 def _first(otherwise: NDArray[np.uint8], *choices: tuple[NDArray[np.bool_], Situation]) -> NDArray[np.uint8]:
@@ -305,7 +310,7 @@ def _key(high: NDArray[np.uint64], low: NDArray[np.uint64], port: NDArray[np.uin
     return np.asarray((mixed + port.astype(np.uint64)) * np.uint64(0x94D049BB133111EB))
 
 
-def _keys(sockets: SocketArray) -> NDArray[np.uint64]:
+def _keys(sockets: _Rows) -> NDArray[np.uint64]:
     return _key(sockets["local_high"], sockets["local_low"], sockets["local_port"])
 
 
@@ -313,7 +318,7 @@ def _is_full(
     high: NDArray[np.uint64],
     low: NDArray[np.uint64],
     port: NDArray[np.uint16],
-    listening: SocketArray,
+    listening: _Rows,
     full: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Which local endpoints belong to a listener that is full: the exact address first, then the wildcards.

@@ -96,7 +96,7 @@ class StateWords:
     entered_by: tuple[Edge, ...]
     left_by: tuple[Edge, ...]
     ended: tuple[Variant, ...]  # what is known when a socket last seen in this state is gone
-    situations: tuple[str, ...]  # the situations that this state can be in, the plain one first
+    situations: tuple[str, ...]  # the situations that this state can be in
     references: tuple[str, ...]
 
 

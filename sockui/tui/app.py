@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
 
@@ -24,13 +23,14 @@ from textual.theme import Theme
 from sockui.clipboard import Clipboard
 from sockui.collector import Collector, open_collector
 from sockui.config import Config
-from sockui.errors import FilterError
 from sockui.poller import Poll, Poller
 from sockui.tracker import Tracker
 from sockui.tui import wording
 from sockui.tui.ascii import AsciiFilter
 from sockui.tui.main_screen import MainScreen
+from sockui.tui.pane import plain
 from sockui.tui.remedy_screen import RemedyScreen
+from sockui.tui.subject import Subject
 from sockui.tui.text_screen import TextScreen
 from sockui.view import query, table_view
 from sockui.view.table_view import TableView
@@ -98,17 +98,18 @@ class SockuiApp(App[int]):
         self,
         config: Config,
         collector: Collector,
+        filter_text: str = "",
         clipboard: Clipboard | None = None,
         *,
         start_polling: bool = True,
     ) -> None:
         super().__init__()
         self.config = config
-        self.main = MainScreen.__new__(MainScreen)  # replaced in get_default_screen
         self._start_polling = start_polling
         self.clipboard_route = clipboard or Clipboard(config.clipboard, os.environ, self._to_terminal)
+        self.main = MainScreen(config)
         self.poller = Poller(collector, Tracker(config.linger), self._publish, config.interval)
-        self._begin_with = config.filter
+        self._filter_text = filter_text
         if config.ascii:
             self._filters.append(AsciiFilter())  # Textual has no public way to filter what is painted
         self.register_theme(DARK)
@@ -116,17 +117,20 @@ class SockuiApp(App[int]):
         self.theme = THEMES[config.theme]
 
     def get_default_screen(self) -> Screen[None]:
-        self.main = MainScreen()
         return self.main
 
     def on_mount(self) -> None:
-        if self._begin_with:
-            self.main.filter_by(self._begin_with)
+        if self._filter_text:
+            self.main.filter_by(self._filter_text)
         if self._start_polling:
             self.poller.start()
 
     def on_unmount(self) -> None:
         self.poller.stop()
+
+    def _fatal_error(self) -> None:
+        """Leave without a traceback on the screen; ``run`` raises what happened, and ``cli`` reports it."""
+        self._close_messages_no_wait()
 
     # --- polling ----------------------------------------------------------------------------------
 
@@ -151,16 +155,28 @@ class SockuiApp(App[int]):
 
     def show_details(self) -> None:
         """All about the socket under the cursor."""
-        about = wording.Subject(self.main)
-        self.push_screen(TextScreen("All about this socket", about.details, about.full))
+        about = self._subject()
+        if about is not None:
+            self.push_screen(TextScreen("All about this socket", about.details, about.full))
 
     def show_remedy(self) -> None:
         """What to do about the socket under the cursor."""
-        self.push_screen(RemedyScreen(wording.Subject(self.main)))
+        about = self._subject()
+        if about is not None:
+            self.push_screen(RemedyScreen(about))
+
+    def _subject(self) -> Subject | None:
+        main = self.main
+        if main.view is None or main.selected is None:
+            return None
+        first = main.view
+        return Subject(lambda: (main.view or first).update, main.selected)
 
     def action_help(self) -> None:
         """Keys, the filter language, the columns."""
-        self.push_screen(TextScreen("Help", wording.help_paragraphs, wording.help_plain))
+        bindings = [binding for binding in MainScreen.BINDINGS if isinstance(binding, Binding)]
+        text = wording.help_paragraphs(bindings)
+        self.push_screen(TextScreen("Help", lambda: text, lambda: plain(text)))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that a key does, by name."""
@@ -183,12 +199,8 @@ class SockuiApp(App[int]):
             self._driver.write(sequence)
             self._driver.flush()
 
-    def copy(self, make: Callable[[], str], nothing: str) -> None:
-        """Copy a text and say what became of it."""
-        text = make()
-        if not text:
-            self.main.say(f"Not copied: {nothing}.")
-            return
+    def copy(self, text: str) -> None:
+        """Copy a text, and say what became of it."""
         self._copy(text)
 
     @work(thread=True, group="copy")
@@ -205,26 +217,31 @@ class SockuiApp(App[int]):
 
     @on(TextScreen.CopyAsked)
     def _copy_asked(self, event: TextScreen.CopyAsked) -> None:
-        self.copy(lambda: event.text, "there is no text")
+        if event.text:
+            self.copy(event.text)
+        else:
+            self.notify("This step has no command to copy.", markup=False)
 
 
 def run(config: Config, filter_text: str) -> int:
     """Run the UI until it is left; the exit code.
 
-    Raises :class:`FilterError` for a wrong filter and :class:`sockui.errors.CollectError` where sockets cannot
-    be read, both before the screen is taken.
+    Raises, before the screen is taken, :class:`sockui.errors.FilterError` for a wrong filter and
+    :class:`sockui.errors.CollectError` where sockets cannot be read.
     """
     query.compile(filter_text)
     collector = open_collector(config.source)
     if config.theme == "mono":
         os.environ["NO_COLOR"] = "1"
-    elif config.theme != "mono":
-        os.environ.pop("NO_COLOR", None)
+    else:
+        os.environ.pop("NO_COLOR", None)  # a theme that was asked for outweighs it (config)
     try:
-        app = SockuiApp(config, collector)
-        app._begin_with = filter_text
+        app = SockuiApp(config, collector, filter_text)
         _end_with_the_line(app)
-        return app.run(mouse=config.mouse) or 0
+        code = app.run(mouse=config.mouse)
+        if app._exception is not None:  # Textual has no public way to learn what ended it
+            raise app._exception
+        return code or 0
     finally:
         collector.close()
 
@@ -232,7 +249,7 @@ def run(config: Config, filter_text: str) -> int:
 def _end_with_the_line(app: SockuiApp) -> None:
     """Leave when the terminal goes away, and on SIGTERM: no orphan, the terminal as it was."""
 
-    def leave(number: int, frame: object) -> None:
+    def leave(number: int, _frame: object) -> None:
         if number == signal.SIGHUP:
             os._exit(129)  # there is no terminal left to restore, and writing to it would block or fail
         app.exit(128 + number)

@@ -29,8 +29,10 @@ _REPLACED = str.maketrans(
         "▶": ">",
     }
 )
-_BOX = {code: "|" if chr(code) in "│┃║▌▐▏▕▎▊" else "-" if chr(code) in "─━═▔▁▀▄" else "+" for code in range(0x2500, 0x25A0)}
-_REPLACED.update(_BOX)
+_UPRIGHT, _LYING = "│┃║▌▐▏▕▎▊", "─━═▔▁▀▄"
+_REPLACED.update(
+    {code: "|" if chr(code) in _UPRIGHT else "-" if chr(code) in _LYING else "+" for code in range(0x2500, 0x25A0)}
+)
 
 
 class AsciiFilter(LineFilter):

@@ -130,8 +130,25 @@ class StateBar(Bar, can_focus=True):
         words = []
         for index, (state, number, style) in enumerate(counts):
             look = "focused" if self.has_focus and index == self._at else "chosen" if state == chosen else style
-            words += [Word(f"{state} {number:,}", look, state), Word("  ")]
-        self.say([Word(" "), *words])
+            words.append(Word(f"{state} {number:,}", look, state))
+        self.say(self._that_fit(words))
+
+    def _that_fit(self, words: Sequence[Word]) -> list[Word]:
+        """Those around the focused one that fit, and how many more there are at the right."""
+        room = max(self.size.width, 20) - 9
+        first = 0
+        while first < self._at and sum(len(word.text) + 2 for word in words[first : self._at + 1]) > room:
+            first += 1
+        line = [Word("… " if first else " ", "dim")]
+        for number, word in enumerate(words[first:], first):
+            room -= len(word.text) + 2
+            if room < 0:
+                return [*line, Word(f"+{len(words) - number} more", "dim", word.press)]
+            line += [word, Word("  ")]
+        return line
+
+    def on_resize(self) -> None:
+        self.count(self._counts, self._chosen)
 
     def on_focus(self) -> None:
         self.count(self._counts, self._chosen)

@@ -6,18 +6,23 @@ sockets or compute views itself: it asks ``view`` with the last :class:`Poll`.
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import time
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.screen import Screen
 
+from sockui import report
+from sockui.config import Config
 from sockui.errors import FilterError
 from sockui.poller import Poll
-from sockui.tui import wording
+from sockui.tui import paragraphs, wording
 from sockui.tui.bar import Bar, StateBar
 from sockui.tui.filter_bar import FilterBar
 from sockui.tui.pane import Pane
@@ -25,8 +30,10 @@ from sockui.tui.pickers import ColumnChooser, SortPicker
 from sockui.tui.processes import ProcessRows
 from sockui.tui.sockets import SocketRows
 from sockui.tui.table import Table
-from sockui.view import process_tree, query, table_view
-from sockui.view.columns import COLUMNS, SCREEN
+from sockui.view import process_tree, query, summary, table_view
+from sockui.view.columns import COLUMNS, SCREEN, require
+from sockui.view.diagram import diagram
+from sockui.view.explain import explain, explain_process
 from sockui.view.process_tree import ProcessTreeView
 from sockui.view.query import Query
 from sockui.view.table_view import Sort, TableView
@@ -46,8 +53,8 @@ class MainScreen(Screen[None]):
     DEFAULT_CSS = """
     MainScreen {
         & #body { height: 1fr; layout: vertical; }
-        & #tables { height: 2fr; width: 1fr; }
-        & #explainer { height: 1fr; min-height: 8; max-height: 14; border-top: solid $primary; padding: 0 1; }
+        & #tables { height: 1fr; width: 1fr; }
+        & #explainer { height: 1fr; max-height: 18; border-top: solid $primary; padding: 0 1; }
         & #explainer:focus { border-top: thick $accent; }
         & #explainer.-off { display: none; }
         & #tables > .-off { display: none; }
@@ -82,13 +89,13 @@ class MainScreen(Screen[None]):
         Binding("right,l", "sideways(1)", "Columns to the right, unfold", show=False),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        config = self.sockui.config
+        self._ascii = config.ascii
         self.poll: Poll | None = None
         self.view: TableView | None = None
-        self.tree: ProcessTreeView | None = None
-        self.query: Query = query.EVERYTHING
+        self.tree_view: ProcessTreeView | None = None
+        self.filter: Query = query.EVERYTHING
         self.sort = Sort.parse(config.sort)
         self.tree_sort = process_tree.DEFAULT_SORT
         self.folded: frozenset[int] = frozenset()
@@ -120,7 +127,7 @@ class MainScreen(Screen[None]):
         with Container(id="body"):
             with Vertical(id="tables"):
                 yield Table(id="sockets")
-                yield Table(id="processes", classes="-off")
+                yield Table(id="processes")
             yield Pane(id="explainer")
         yield Bar(id="status")
         yield Bar(id="hints")
@@ -146,7 +153,7 @@ class MainScreen(Screen[None]):
 
     def wants(self) -> tuple[Query, Sort]:
         """What the poller's thread should filter and sort by."""
-        return self.query, self.sort
+        return self.filter, self.sort
 
     def take(self, poll: Poll, view: TableView | None) -> None:
         """Show a poll; ``view`` was built for what was wanted when the poll was made."""
@@ -162,7 +169,7 @@ class MainScreen(Screen[None]):
             self._waiting = (poll, view)
             return
         self._waiting = None
-        if view.query != self.query or view.sort != self.sort:
+        if view.query != self.filter or view.sort != self.sort:
             self._build()
             return
         self._show(view)
@@ -176,17 +183,17 @@ class MainScreen(Screen[None]):
         """Filter and sort the last update again, because the person asked for it."""
         if self.poll is None or self.poll.update is None:
             return
-        self._show(table_view.build(self.poll.update, self.query, self.sort, self.view))
+        self._show(table_view.build(self.poll.update, self.filter, self.sort, self.view))
 
     def _show(self, view: TableView) -> None:
         self.view = view
         if self.showing == "sockets":
             table = self.query_one("#sockets", Table)
-            table.empty_text = wording.nothing(view, self.query.text)
+            table.empty_text = wording.nothing(view, self.filter.text)
             table.show(SocketRows(view, self._columns, self._offset, self.marked), self.sort.text)
         else:
             self._show_tree()
-        chosen = wording.state_of_filter(self.query.text)
+        chosen = wording.state_of_filter(self.filter.text)
         self.query_one("#states", StateBar).count(wording.state_counts(view), chosen)
         if self.query_one(FilterBar).is_open:
             self.query_one(FilterBar).answer(len(view.rows), view.total)
@@ -197,17 +204,17 @@ class MainScreen(Screen[None]):
     def _show_tree(self) -> None:
         if self.view is None:
             return
-        self.tree = process_tree.build_tree(self.view.update, self.query, self.tree_sort, self.folded)
+        self.tree_view = process_tree.build_tree(self.view.update, self.filter, self.tree_sort, self.folded)
         table = self.query_one("#processes", Table)
-        table.empty_text = wording.nothing(self.view, self.query.text)
-        table.show(ProcessRows(self.tree, self.sockui.config.ascii), self.tree_sort.text)
+        table.empty_text = wording.nothing(self.view, self.filter.text)
+        table.show(ProcessRows(self.tree_view, self._ascii), self.tree_sort.text)
 
     def _status(self) -> None:
-        words = wording.status(self.poll, self.view, self.query.text, len(self.marked), self._note)
+        words = wording.status(self.poll, self.view, self.filter.text, len(self.marked), self._note)
         self.query_one("#status", Bar).say(words)
 
     def _hint(self) -> None:
-        words = wording.hints(self.showing, self.app.size.width, bool(self.query.text))
+        words = wording.hints(self.showing, self.app.size.width, bool(self.filter.text))
         self.query_one("#hints", Bar).say(words)
 
     def say(self, note: str) -> None:
@@ -229,9 +236,9 @@ class MainScreen(Screen[None]):
     def selected_process(self) -> process_tree.ProcessRow | None:
         """The process under the cursor."""
         table = self.query_one("#processes", Table)
-        if self.showing != "processes" or self.tree is None or not 0 <= table.cursor < len(self.tree.rows):
+        if self.showing != "processes" or self.tree_view is None or not 0 <= table.cursor < len(self.tree_view.rows):
             return None
-        return self.tree.rows[table.cursor]
+        return self.tree_view.rows[table.cursor]
 
     @on(Table.CursorMoved)
     def _moved(self) -> None:
@@ -243,9 +250,11 @@ class MainScreen(Screen[None]):
         pane = self.query_one("#explainer", Pane)
         index, process = self.selected, self.selected_process
         if index is not None:
-            pane.show(wording.explanation(self.view.update, index, self.sockui.config.ascii))
-        elif process is not None and self.tree is not None:
-            pane.show(wording.process(self.view.update, self.tree, process))
+            update, ascii_only = self.view.update, self._ascii
+            pane.show(paragraphs.explanation(explain(update, index), diagram(update, index, ascii_only)))
+        elif process is not None and process.pid > 0 and self.tree_view is not None:
+            pids = process_tree.pids_of_subtree(self.tree_view, process.pid) if process.folded else [process.pid]
+            pane.show(paragraphs.process(explain_process(self.view.update, process.pid, pids)))
         else:
             pane.show(())
 
@@ -270,13 +279,13 @@ class MainScreen(Screen[None]):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self._before_typing = self.query
-        self.query_one(FilterBar).open(self.query.text)
+        self._before_typing = self.filter
+        self.query_one(FilterBar).open(self.filter.text)
 
     @on(FilterBar.Changed)
     def _typed(self, event: FilterBar.Changed) -> None:
         try:
-            self.query = query.compile(event.text)
+            self.filter = query.compile(event.text)
         except FilterError as error:
             self.query_one(FilterBar).wrong(error)
             return
@@ -287,14 +296,14 @@ class MainScreen(Screen[None]):
         self.query_one(FilterBar).close()
         self.table.focus()
         if not event.keep:
-            self.query = self._before_typing
+            self.filter = self._before_typing
         self._hint()
         self._build()
 
     def filter_by(self, text: str) -> None:
         """Put a filter in force."""
         try:
-            self.query = query.compile(text)
+            self.filter = query.compile(text)
         except FilterError as error:
             self.say(error.hint)
             return
@@ -303,7 +312,7 @@ class MainScreen(Screen[None]):
 
     @on(Bar.Pressed, "#states")
     def _pressed_state(self, event: Bar.Pressed) -> None:
-        word = "" if wording.state_of_filter(self.query.text) == event.press else event.press
+        word = "" if wording.state_of_filter(self.filter.text) == event.press else event.press
         self.filter_by(wording.filter_of_state(word))
 
     def action_back(self) -> None:
@@ -311,7 +320,7 @@ class MainScreen(Screen[None]):
         if self.marked:
             self.marked.clear()
             self._build()
-        elif self.query.text:
+        elif self.filter.text:
             self.filter_by("")
         elif not isinstance(self.focused, Table):
             self.table.focus()
@@ -407,9 +416,9 @@ class MainScreen(Screen[None]):
     def action_enter(self) -> None:
         """All about the socket; of a process, its sockets."""
         process = self.selected_process
-        if process is not None and self.tree is not None:
+        if process is not None and self.tree_view is not None:
             self.showing = "sockets"
-            self.filter_by(process_tree.filter_text(self.tree, process))
+            self.filter_by(process_tree.filter_text(self.tree_view, process))
             self.action_view("sockets")
         elif isinstance(self.focused, StateBar):
             self.focused.action_press()
@@ -425,14 +434,40 @@ class MainScreen(Screen[None]):
 
     # --- copying ----------------------------------------------------------------------------------
 
+    def _chosen(self) -> list[int]:
+        """Rows of the update: the marked sockets, or the one under the cursor."""
+        if self.view is None:
+            return []
+        marked = np.isin(self.view.update.keys, np.fromiter(self.marked, np.uint64))
+        rows = [int(row) for row in np.flatnonzero(marked)]
+        return rows or ([self.selected] if self.selected is not None else [])
+
     def action_copy_summary(self) -> None:
         """Copy what chat should know: the socket's summary, the marked sockets' together, or the process's."""
-        self.sockui.copy(lambda: wording.summary(self), "nothing is selected")
+        process = self.selected_process
+        if self.view is not None and process is not None and process.pid > 0:
+            self.sockui.copy(summary.summary_process(self.view.update, process.pid))
+        elif self.view is not None and (rows := self._chosen()):
+            self.sockui.copy(summary.summary(self.view.update, rows))
+        else:
+            self.say("Not copied: nothing is selected.")
 
     def action_copy_table(self) -> None:
-        """Copy the marked rows, or the table as filtered and sorted."""
-        self.sockui.copy(lambda: wording.table_text(self), "the table is empty")
+        """Copy the marked rows, or the table as filtered and sorted, as text in a code block."""
+        if self.view is None or not len(self.view.rows):
+            self.say("Not copied: the table is empty.")
+            return
+        view = self.view
+        if self.marked:
+            shown = np.isin(view.update.keys[view.rows], np.fromiter(self.marked, np.uint64))
+            view = dataclasses.replace(view, rows=view.rows[shown])
+        text = io.StringIO()
+        report.write(view, "table", text, [require(name) for name in self._columns], 120)
+        self.sockui.copy(f"```\n{text.getvalue()}```")
 
     def action_copy_full(self) -> None:
-        """Copy all that is known of the socket."""
-        self.sockui.copy(lambda: wording.full(self), "no socket is selected")
+        """Copy all that is known of the socket under the cursor."""
+        if self.view is None or self.selected is None:
+            self.say("Not copied: no socket is selected.")
+            return
+        self.sockui.copy(summary.full(self.view.update, self.selected))

@@ -61,6 +61,12 @@ def wrap(paragraphs: Sequence[Paragraph], width: int) -> list[Line]:
     return lines
 
 
+def plain(paragraphs: Sequence[Paragraph], width: int = 78) -> str:
+    """Lay paragraphs out as text without styles."""
+    lines = ("".join(text for text, _ in spans).rstrip() for spans, _ in wrap(paragraphs, width))
+    return "\n".join(lines)
+
+
 class Pane(Widget, can_focus=True):
     """Scrollable text. ``show(paragraphs)`` repaints only the lines that differ."""
 
@@ -113,7 +119,7 @@ class Pane(Widget, can_focus=True):
     @property
     def text(self) -> str:
         """Everything that the pane holds, as wrapped now."""
-        return "\n".join("".join(text for text, _ in spans).rstrip() for spans, _ in self._lines)
+        return plain(self._paragraphs, self.size.width - 1)
 
     def show(self, paragraphs: Sequence[Paragraph], *, from_top: bool = False, chosen: int = -1) -> None:
         """Show other text; keep the scroll position unless ``from_top``. ``chosen`` is the anchor under the cursor."""

@@ -6,7 +6,8 @@ Owns which style says what about a socket, and the marks beside it. Must not sor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence, Set
+from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -38,7 +39,7 @@ _MARKS = {Life.NEW: "+", Life.MISSED: " ", Life.ENDED: "×", Life.PRESENT: " "}
 class SocketRows(Rows):
     """A :class:`TableView` as rows: the columns chosen, or those that fit, from ``offset`` on."""
 
-    def __init__(self, view: TableView, columns: Sequence[str], offset: int, marked: Set[int]) -> None:
+    def __init__(self, view: TableView, columns: Sequence[str], offset: int, marked: AbstractSet[int]) -> None:
         self.view = view
         self._columns = columns
         self._offset = offset
@@ -55,7 +56,7 @@ class SocketRows(Rows):
     def headings(self, width: int) -> Sequence[Heading]:
         columns = self.columns(width)
         shown = columns[min(self._offset, len(columns) - 1) :]
-        laid_out = layout(shown, width - 2)
+        laid_out = layout(shown, width - 1)
         self._laid_out = [column for column, _ in laid_out]
         return (
             Heading("", "", 1, False),
@@ -84,7 +85,8 @@ class SocketRows(Rows):
             marked = int(shown.keys[row]) in self._marked
             cells: list[Cell] = [("*" if marked else _MARKS[life], "marked" if marked else "")]
             cells += [
-                (column[row], style(shown.sockets[row], shown.ages[row])) for column, style in zip(texts, styles, strict=True)
+                (column[row], style(shown.sockets[row], shown.ages[row]))
+                for column, style in zip(texts, styles, strict=True)
             ]
             lines.append((cells, "ended" if life == Life.ENDED else "new" if life == Life.NEW else ""))
         return lines
@@ -94,7 +96,7 @@ _StyleOf = Callable[[np.void, np.void], str]
 
 
 def _style_of(column: Column) -> _StyleOf:
-    return _STYLES.get(column.name, lambda row, age: "")
+    return _STYLES.get(column.name, lambda _row, _age: "")
 
 
 def _state(row: np.void, age: np.void) -> str:
@@ -105,21 +107,21 @@ def _state(row: np.void, age: np.void) -> str:
     return STATE_STYLES[State(int(row["state"]))]
 
 
-def _recv_queue(row: np.void, age: np.void) -> str:
+def _recv_queue(row: np.void, _age: np.void) -> str:
     if row["state"] == State.LISTEN and row["protocol"] == Protocol.TCP:
         return "bad" if row["recv_queue"] > row["send_queue"] else "warn" if row["recv_queue"] else ""
     return "warn" if row["recv_queue"] else "dim"
 
 
-def _send_queue(row: np.void, age: np.void) -> str:
+def _send_queue(row: np.void, _age: np.void) -> str:
     return "warn" if row["send_queue"] and row["state"] != State.LISTEN else "dim"
 
 
-def _owner(row: np.void, age: np.void) -> str:
+def _owner(row: np.void, _age: np.void) -> str:
     return "" if row["owner"] in (Owner.PROCESS, Owner.LISTENER) else "dim"
 
 
-def _retransmits(row: np.void, age: np.void) -> str:
+def _retransmits(row: np.void, _age: np.void) -> str:
     return "bad" if row["retransmits"] >= 3 else "warn" if row["retransmits"] else "dim"
 
 
@@ -129,5 +131,5 @@ _STYLES: dict[str, _StyleOf] = {
     "send_queue": _send_queue,
     "process": _owner,
     "retransmits": _retransmits,
-    "protocol": lambda row, age: "dim",
+    "protocol": lambda _row, _age: "dim",
 }

@@ -31,7 +31,7 @@ class Heading:
     name: str
     title: str
     width: int  # cells
-    right: bool  # numbers stand right
+    right: bool  # numbers stand right; a column without a title has no gap behind it
 
 
 Cell = tuple[str, str]
@@ -248,10 +248,11 @@ class Table(Widget, can_focus=True):
         if event.y == 0:
             x = 0
             for heading in self._headings:
-                if x <= event.x < x + heading.width + 1:
+                room = heading.width + bool(heading.title)
+                if heading.name and x <= event.x < x + room:
                     self.post_message(self.HeadingClicked(heading.name))
                     return
-                x += heading.width + 1
+                x += room
         elif self._top + event.y - 1 < len(self._rows):
             index = self._top + event.y - 1
             if index == self.cursor and event.chain > 1:
@@ -301,16 +302,22 @@ class Table(Widget, can_focus=True):
         for y, (old, new) in enumerate(zip(before, lines, strict=True)):
             if old == new:
                 continue
-            if len(old) != len(new):
-                regions.append(Region(0, y, self.size.width, 1))
-                continue
-            x = 0
-            for was, cell in zip(old, new, strict=True):
-                if was != cell:
-                    regions.append(Region(x, y, cell[2], 1))
-                x += cell[2]
+            changed = self._changed(old, new)  # one region a line: each costs a cursor move
+            regions.append(Region(changed[0], y, changed[1] - changed[0], 1))
         if regions:
             self.refresh(*regions)
+
+    def _changed(self, old: _Line, new: _Line) -> tuple[int, int]:
+        """First cell that differs, and the one after the last."""
+        if len(old) != len(new):
+            return 0, self.size.width
+        first, last, x = -1, 0, 0
+        for was, cell in zip(old, new, strict=True):
+            if was != cell:
+                first = x if first < 0 else first
+                last = x + cell[2]
+            x += cell[2]
+        return first, last
 
     def _lines(self, width: int, height: int) -> list[_Line]:
         """Lay out everything on the screen."""
@@ -323,13 +330,13 @@ class Table(Widget, can_focus=True):
         while len(lines) < height:
             text = self.empty_text if not page and len(lines) == 2 else ""
             lines.append(((fit(text, width, False), "dim", width),))
-        return lines
+        return lines[:height]
 
     def _row(self, cells: Sequence[Cell], row_style: str, override: str, width: int) -> _Line:
         line = []
         used = 0
         for heading, (text, style) in zip(self._headings, cells, strict=True):
-            gap = " " if used + heading.width < width else ""
+            gap = " " if used + heading.width < width and heading.title else ""
             room = heading.width + len(gap)
             line.append((fit(text, heading.width, heading.right) + gap, override or style or row_style, room))
             used += room
@@ -345,7 +352,7 @@ class Table(Widget, can_focus=True):
             title = heading.title
             if sorted_ and heading.width > cell_len(title):
                 title += "▼" if self._sorted.startswith("-") else "▲"
-            cell = heading.width + (1 if used + heading.width < width else 0)
+            cell = heading.width + (1 if used + heading.width < width and heading.title else 0)
             line.append((fit(title, heading.width, heading.right).ljust(cell), "sorted" if sorted_ else "header", cell))
             used += cell
         if used < width:

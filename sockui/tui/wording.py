@@ -80,9 +80,7 @@ def top(poll: Poll | None, interval: float, paused: bool) -> list[Word]:
     if paused:
         words.append(Word("  PAUSED, p goes on", "warn"))
     elif poll.interval > interval * 1.05:
-        words.append(
-            Word(f"{every}, slowed to {poll.interval:.1f} s: a poll takes {poll.seconds:.2f} s", "warn")
-        )
+        words.append(Word(f"{every}, slowed to {poll.interval:.1f} s: a poll takes {poll.seconds:.2f} s", "warn"))
     else:
         words.append(Word(every, "dim"))
     if snapshot.notes:
@@ -155,8 +153,7 @@ def coverage(coverage: Coverage) -> list[Word]:
     words = [Word(f" {coverage.sockets:,} sockets: {coverage.attributed:,} named", "dim")]
     if coverage.kernel:
         words.append(Word(f", {coverage.kernel:,} the kernel's", "dim"))
-    for gap in coverage.gaps:
-        words.append(Word(f", {gap.sockets:,} {gap.reason}", "warn"))
+    words += [Word(f", {gap.sockets:,} {gap.reason}", "warn") for gap in coverage.gaps]
     if coverage.fix:
         words.append(Word(f"  {coverage.fix}", "key"))
     return words
@@ -165,7 +162,14 @@ def coverage(coverage: Coverage) -> list[Word]:
 def hints(showing: str, width: int, filtered: bool) -> list[Word]:
     """The last line: the keys that work here, as many as fit, the most useful first."""
     if showing == "sockets":
-        keys = [("r", "remedy"), ("c", "copy"), ("/", "filter"), ("s", "sort"), ("3", "processes"), ("Enter", "details")]
+        keys = [
+            ("r", "remedy"),
+            ("c", "copy"),
+            ("/", "filter"),
+            ("s", "sort"),
+            ("3", "processes"),
+            ("Enter", "details"),
+        ]
         keys += [("d", "copy all"), ("Space", "mark"), ("e", "explain"), ("o", "columns"), ("p", "pause")]
     else:
         keys = [("Enter", "its sockets"), ("←→", "fold"), ("c", "copy"), ("/", "filter"), ("s", "sort")]
@@ -235,7 +239,7 @@ def help_paragraphs(bindings: Sequence[Binding]) -> list[Paragraph]:
     ]
     text += [Paragraph(""), Paragraph("Ages", "title")]
     text += [
-        Paragraph("The kernel keeps no time of the last change of state. sockui bounds it from the fields it does keep:"),
+        Paragraph("The kernel keeps no time of the last change of state. sockui bounds it by the fields it keeps:"),
         Paragraph("42m exact; ≥42m at least; ≤3h at most; 2m-5m between; empty: nothing bounds it.", lead="  "),
         Paragraph("Once sockui has seen the change itself, its own clock counts."),
         Paragraph(""),
@@ -244,7 +248,5 @@ def help_paragraphs(bindings: Sequence[Binding]) -> list[Paragraph]:
         Paragraph(""),
         Paragraph("Columns", "title"),
     ]
-    text += [
-        Paragraph(column.help, lead=f"  {column.title:<9} ") for column in (*SCREEN.values(), *COLUMNS.values())
-    ]
+    text += [Paragraph(column.help, lead=f"  {column.title:<9} ") for column in (*SCREEN.values(), *COLUMNS.values())]
     return text

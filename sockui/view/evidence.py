@@ -104,7 +104,7 @@ def unsent_bytes(row: Any) -> int:
 
 def at_most(milliseconds: int) -> str:
     """A length of time for an upper bound: like :func:`long_duration`, but rounded up."""
-    for limit, step in ((1000, 1), (10_000, 100), (3_600_000, 1000), (86_400_000, 60_000)):
+    for limit, step in ((1000, 1), (10_000, 100), (600_000, 1000), (86_400_000, 60_000)):
         if milliseconds < limit:
             return long_duration(-(-milliseconds // step) * step)
     return long_duration(-(-milliseconds // 3_600_000) * 3_600_000)
@@ -125,7 +125,7 @@ def lines(facts: Facts) -> tuple[str, ...]:
     """Everything that this socket's numbers say, the most telling first."""
     row = facts.row
     found = [_life(facts), _age(facts), *_queues(facts), *_waits(facts), _timer(facts), _heard(row)]
-    found += [*_owner(facts), _process(facts), _siblings(facts), _other_end(facts)]
+    found += [*owner(facts), _process(facts), _siblings(facts), _other_end(facts)]
     return tuple(line for line in found if line)
 
 
@@ -239,7 +239,7 @@ def _timer(facts: Facts) -> str:
     if facts.situation == Situation.SYN_RECV_DEFER_ACCEPT:
         return f"Timer {when}, nothing repeated"
     name = {
-        Timer.ON: "Retransmission timer",
+        Timer.ON: "Next retransmission" if row["retransmits"] else "Retransmission timer",
         Timer.KEEPALIVE: "Next keepalive probe",
         Timer.PERSIST: "Next window probe",
     }
@@ -264,28 +264,31 @@ def _heard(row: Any) -> str:
     return f"Peer's last ACK {heard} ago; data received: {received}, sent: {sent}"
 
 
-def _owner(facts: Facts) -> list[str]:
-    row, owner = facts.row, int(facts.row["owner"])
-    if owner == Owner.PROCESS:
+def owner(facts: Facts) -> list[str]:
+    """Who holds the socket: a line per holder, or why there is no name."""
+    row, kind = facts.row, int(facts.row["owner"])
+    if kind == Owner.PROCESS:
         shown = [f"Held by {facts.name(pid)} as fd {fd}" for pid, fd in facts.holders[:HOLDERS_SHOWN]]
         more = len(facts.holders) - len(shown)
         return shown + ([f"and {count(more)} more holders"] if more else [])
-    if owner == Owner.LISTENER:
+    if kind == Owner.LISTENER:
         return [f"Not accepted; the listener is held by {facts.name(int(row['pid']))} as fd {row['fd']}"]
-    if owner == Owner.KERNEL:
+    if kind == Owner.KERNEL and row["state"] == State.SYN_RECV:
+        return ["No process holds it yet: the handshake is not finished"]
+    if kind == Owner.KERNEL:
         return ["No process holds it: the kernel finishes alone"]
-    if owner == Owner.HIDDEN:
+    if kind == Owner.HIDDEN:
         return [f"Held by a process of {facts.user}; which one needs root"]
-    if owner == Owner.UNFOUND:
+    if kind == Owner.UNFOUND:
         return [f"No process in sight holds inode {row['inode']}: another PID namespace, or the kernel"]
     return ["Which process holds it is not known"]
 
 
 def _process(facts: Facts) -> str:
-    process = facts.process
+    process = facts.acting
     if process is None:
         return ""
-    parts = [f"user {escape(process.user)}"]
+    parts = [f"user {facts.mark(escape(process.user))}"]
     running = int((facts.update.snapshot.taken_at - process.started_at) * 1000)
     if process.started_at and running >= 0:
         parts.append(f"started {long_duration(running)} ago")
@@ -307,6 +310,9 @@ def _other_end(facts: Facts) -> str:
     other = facts.update.sockets[facts.other]
     state = state_name(int(other["state"]))
     who = facts.name(int(other["pid"])) if other["pid"] else "no process in sight"
+    if other["owner"] == Owner.KERNEL:
+        closed = other["state"] != State.SYN_RECV
+        who = "the kernel alone, its process has closed it," if closed else "not accepted,"
     waits = words.state(State(int(other["state"])).name.lower()).waits
     unread = (
         f", {count(unread_bytes(other))} bytes unread" if knows(other, Known.QUEUES) and unread_bytes(other) else ""

@@ -20,8 +20,8 @@ from sockui.errors import UsageError
 from sockui.knowledge import words
 from sockui.model import Host, Owner, State, parse_state, state_name
 from sockui.tracker import Life, Update
-from sockui.view import evidence
-from sockui.view.facts import Facts, Values, connect_fails_ms, settings
+from sockui.view import evidence, settings
+from sockui.view.facts import Facts
 from sockui.view.format import count, escape, local_endpoint, long_duration, protocol, remote_endpoint
 from sockui.view.remedy import Step, fill, steps
 
@@ -92,7 +92,7 @@ def explain_facts(facts: Facts) -> Explanation:
             None,
         )
     turn = words.choose(situation.turn, facts.conditions)
-    terse = Values(facts.host, dict(facts.values))
+    terse = settings.Values(facts.host, dict(facts.values))
     for name in ("holder", "listener"):  # "Our application: the application must" says it twice
         terse[name] = "it" if terse[name] in ("the application", "the listening application") else terse[name]
     ends = fill(words.choose(situation.ends, facts.conditions).text, facts.values)
@@ -120,17 +120,21 @@ def _causes(facts: Facts, situation: words.SituationWords) -> tuple[Cause, ...]:
 
 
 def _left(facts: Facts) -> str:
-    """How much of a limit that the settings give is left; empty where none runs or it is not known."""
+    """How far away the time is that the settings give; empty where none runs or it is not known."""
     low, high = int(facts.age["min_ms"]), int(facts.age["max_ms"])
     if facts.situation == Situation.SYN_SENT and high >= 0:
-        limit = connect_fails_ms(facts.host)
+        limit = settings.connect_fails_ms(facts.host)
     elif facts.stall and facts.stall.kind == "outage":
-        limit, low = facts.give_up_ms, facts.stall.min_ms
+        limit, low = settings.unanswered_ms(facts.host, orphan="orphan" in facts.conditions), facts.stall.min_ms
     else:
         return ""
     if limit is None:
         return ""
-    return f"At most about {long_duration(limit - low)} are left." if limit > low else "It is due."
+    return (
+        f"About {long_duration(limit - low)} until then."
+        if limit > low
+        else "That time is over; the next timeout ends it."
+    )
 
 
 def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> ProcessExplanation:
@@ -144,9 +148,7 @@ def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> 
     mine &= update.life != Life.ENDED
     rows = np.flatnonzero(mine)
 
-    listeners = np.setdiff1d(np.flatnonzero(sockets["state"] == State.LISTEN), rows)
-    seen = np.concatenate((rows, listeners))
-    kinds = situations.classify(sockets[seen], update.ages[seen])[: len(rows)]
+    kinds = situations.classify(sockets, update.ages, rows)
     stuck = rows[np.isin(kinds, [int(kind) for kind in situations.STUCK])]
     oldest = int(stuck[np.argmax(update.ages["min_ms"][stuck])]) if len(stuck) else -1
     text = ""
@@ -154,14 +156,12 @@ def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> 
         age = evidence.interval(int(update.ages["min_ms"][oldest]), None) or "age not known"
         title = words.situation(Facts(update, oldest).situation.name.lower()).title
         text = f"{state_name(int(sockets['state'][oldest]))} {age}, {remote_endpoint(sockets[oldest])}: {title}"
-    codes, numbers = np.unique(sockets[["protocol", "state"]][rows], return_counts=True)
-    totals = [
-        (state_name(int(code["state"]), int(code["protocol"])), int(n)) for code, n in zip(codes, numbers, strict=True)
-    ]
+    numbers = np.bincount(sockets["protocol"][rows].astype(np.intp) << 8 | sockets["state"][rows])
+    totals = [(state_name(int(code) & 255, int(code) >> 8), int(numbers[code])) for code in np.flatnonzero(numbers)]
     facts = _process_facts(update, pid, len(pids), int(np.count_nonzero(sockets["holders"][rows] > 1)))
     waiting = int(np.count_nonzero(sockets["owner"][rows] == Owner.LISTENER))
     if waiting:
-        facts.append(f"{count(waiting)} connections not accepted yet")
+        facts.append(f"{_number(waiting, 'connection')} not accepted yet")
     process = snapshot.processes.get(pid)
     heading = f"{escape(process.name)} {pid}" if process else f"process {pid}"
     ordered = tuple(sorted(totals, key=lambda total: (-total[1], total[0])))
@@ -190,10 +190,15 @@ def _process_facts(update: Update, pid: int, processes: int, shared: int) -> lis
             percent = f" ({process.fd_count * 100 // process.fd_limit} %)" if process.fd_limit else ""
             facts.append(f"{count(process.fd_count)}{share} descriptors open{percent}")
     if processes > 1:
-        facts.append(f"With its {count(processes - 1)} child processes" if processes > 2 else "With its child process")
+        facts.append(f"With {_number(processes - 1, 'process')} below it")
     if shared:
-        facts.append(f"{count(shared)} sockets have more than one holder")
+        facts.append(f"{_number(shared, 'socket')} with more than one holder")
     return facts
+
+
+def _number(number: int, noun: str) -> str:
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count(number)} {noun}{ending}"
 
 
 GENERIC = {
@@ -227,7 +232,7 @@ def explain_state(text: str, host: Host) -> str:
         hint = f"did you mean {' or '.join(close)}?" if close else f"states are {', '.join(names)}"
         raise UsageError(f'"{escape(text)}" is not a TCP state; {hint}')
     known = words.state(state.name.lower())
-    values = Values(host, {**_Numbers(), **settings(host), **GENERIC})
+    values = settings.Values(host, {**_Numbers(), **settings.times(host), **GENERIC})
     parts = [state.name + (" (UDP: UNCONN)" if state == State.CLOSE else ""), ""]
     parts += [_wrap(fill(known.sentence, values)), ""]
     for label, sentence in (

@@ -6,6 +6,7 @@ words. A lookup costs a few column scans, whatever the number of sockets.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,16 +15,14 @@ import numpy as np
 
 from sockui.diagnosis import situations
 from sockui.diagnosis.situations import Situation
-from sockui.knowledge import lifetimes
 from sockui.model import Host, Known, Owner, Process, Protocol, State, Timer, state_name
 from sockui.tracker import Life, Update
-from sockui.view import evidence
+from sockui.view import evidence, settings
 from sockui.view.evidence import Stall, knows, unread_bytes, unsent_bytes
 from sockui.view.format import address, count, escape, local_endpoint, long_duration, remote_endpoint
 
-UNKNOWN_TIME = "an unknown time"
-NEARLY_OVER_MS = 5_000
-"""A TIME_WAIT last seen with so little left ran out; with more it may have been taken away."""
+NEARLY_OVER_MS = 2_000
+"""A TIME_WAIT last seen with so little left, and gone at the next poll, ran out; with more it may have been taken."""
 SMALL_BACKLOG = 128
 FD_PRESSURE = (9, 10)
 """This share of its descriptor limit in use is pressure."""
@@ -33,55 +32,13 @@ ONE_WAY_MS = 500
 _UNHELD_STATES = (State.ESTABLISHED, State.CLOSE_WAIT)
 
 
-class Values(dict[str, str]):
-    """Values for texts: those given, and every sysctl by its name, ``unreadable`` if it is."""
-
-    def __init__(self, host: Host, given: dict[str, str]) -> None:
-        super().__init__(given)
-        self._host = host
-
-    def __missing__(self, name: str) -> str:
-        if "." not in name:
-            raise KeyError(name)
-        return self._host.sysctls.get(name, "unreadable").strip()
-
-
-def settings(host: Host) -> dict[str, str]:
-    """The times that this host's settings lead to."""
-    retries2, orphan = host.number("net.ipv4.tcp_retries2"), host.number("net.ipv4.tcp_orphan_retries")
-    fin_timeout = host.number("net.ipv4.tcp_fin_timeout")
-    return {
-        "retries2_life": _time(retries2, lambda n: lifetimes.unanswered(n, _rto_max(host))),
-        "orphan_life": _time(
-            orphan, lambda n: lifetimes.unanswered(n or lifetimes.ORPHAN_RETRIES_ZERO, _rto_max(host))
-        ),
-        "fin_wait2_life": _time(fin_timeout, lifetimes.fin_wait2_orphan),
-        "connect_fails": _time(connect_fails_ms(host), int),
-        "synack_fails": _time(host.number("net.ipv4.tcp_synack_retries"), lifetimes.syn_ack),
-    }
-
-
-def connect_fails_ms(host: Host) -> int | None:
-    """Time from the first SYN to ETIMEDOUT by the settings; None if they cannot be read."""
-    retries = host.number("net.ipv4.tcp_syn_retries")
-    linear = host.number("net.ipv4.tcp_syn_linear_timeouts") or 0  # absent before Linux 6.5
-    return None if retries is None else lifetimes.connect(retries, linear)
-
-
-def _rto_max(host: Host) -> int:
-    return host.number("net.ipv4.tcp_rto_max_ms") or lifetimes.RTO_MAX
-
-
-def _time(number: int | None, life: Any) -> str:
-    return UNKNOWN_TIME if number is None else long_duration(life(number))
-
-
 @dataclass(frozen=True, eq=False)
 class Facts:
     """One socket of an update, looked at from all sides; every part is worked out when first asked for."""
 
     update: Update
     index: int
+    mark: Callable[[str], str] = str  # put around every name from outside: a code span for Markdown
 
     @cached_property
     def row(self) -> Any:
@@ -106,8 +63,8 @@ class Facts:
     @cached_property
     def situation(self) -> Situation:
         """As :func:`sockui.diagnosis.situations.classify` says of all rows."""
-        rows = np.concatenate(([self.index], self._listeners))
-        return Situation(int(situations.classify(self.update.sockets[rows], self.update.ages[rows])[0]))
+        rows = np.array([self.index])
+        return Situation(int(situations.classify(self.update.sockets, self.update.ages, rows)[0]))
 
     @cached_property
     def stall(self) -> Stall | None:
@@ -144,7 +101,7 @@ class Facts:
             return "another user"
         uid = int(self.row["uid"])
         names = (process.user for process in self.update.snapshot.processes.values() if process.uid == uid)
-        return escape(next(names, f"uid {uid}"))
+        return self.mark(escape(next(names, f"uid {uid}")))
 
     @cached_property
     def reader(self) -> str:
@@ -157,8 +114,10 @@ class Facts:
         if not self.holders:
             return 0
         sockets = self.update.sockets
-        same = np.flatnonzero((sockets["pid"] == self.row["pid"]) & (self.update.life != Life.ENDED))
-        return int(np.count_nonzero(sockets["state"][same] == self.row["state"]))
+        same = sockets["pid"] == self.row["pid"]
+        for name in ("state", "owner", "protocol"):
+            same &= sockets[name] == self.row[name]
+        return int(np.count_nonzero(same & (self.update.life != Life.ENDED)))
 
     @cached_property
     def other(self) -> int:
@@ -175,16 +134,26 @@ class Facts:
         return int(rows[0]) if len(rows) else -1
 
     @cached_property
+    def asks(self) -> bool:
+        """Whether a listener at its remote end has not let it in yet: a SYN_SENT, or the other end is SYN_RECV."""
+        return self.row["state"] == State.SYN_SENT or self.half_accepted
+
+    @cached_property
+    def half_accepted(self) -> bool:
+        """Whether we are connected and the other end, on this host, is not."""
+        return self.other >= 0 and bool(
+            self.update.sockets["state"][self.other] == State.SYN_RECV and self.row["state"] != State.SYN_SENT
+        )
+
+    @cached_property
     def _listeners(self) -> Any:
         """Listeners on the port that matters: the asked one of a SYN_SENT, else its own; few rows."""
         row, sockets = self.row, self.update.sockets
         state = int(row["state"])
-        pending = state in (State.SYN_SENT, State.SYN_RECV) or (
-            state in _UNHELD_STATES and bool(situations.unheld(evidence.array_of(row))[0])
-        )
-        if row["protocol"] != Protocol.TCP or not pending:
+        unaccepted = state in _UNHELD_STATES and bool(situations.unheld(evidence.array_of(row))[0])
+        if row["protocol"] != Protocol.TCP or not (unaccepted or self.asks or state == State.SYN_RECV):
             return np.empty(0, np.intp)
-        port = row["remote_port"] if state == State.SYN_SENT else row["local_port"]
+        port = row["remote_port"] if self.asks else row["local_port"]
         rows = np.flatnonzero((sockets["local_port"] == port) & (self.update.life != Life.ENDED))
         return rows[sockets["state"][rows] == State.LISTEN]
 
@@ -194,7 +163,7 @@ class Facts:
         row, sockets = self.row, self.update.sockets
         if row["state"] == State.LISTEN:
             return self.index
-        end = "remote" if row["state"] == State.SYN_SENT else "local"
+        end = "remote" if self.asks else "local"
         high, low = int(row[f"{end}_high"]), int(row[f"{end}_low"])
         wildcard = (0, 0xFFFF << 32) if high == 0 and low >> 32 == 0xFFFF else (0, 0)
         for wanted in ((high, low), wildcard, (0, 0)):
@@ -208,7 +177,7 @@ class Facts:
     def name(self, pid: int) -> str:
         """``java 4312``, harmless to show; ``process 4312`` if nothing else is known."""
         process = self.update.snapshot.processes.get(pid)
-        return f"{escape(process.name)} {pid}" if process and process.name else f"process {pid}"
+        return self.mark(f"{escape(process.name)} {pid}") if process and process.name else f"process {pid}"
 
     @cached_property
     def conditions(self) -> frozenset[str]:
@@ -218,7 +187,7 @@ class Facts:
     @cached_property
     def tests(self) -> dict[str, bool]:
         """Every condition that ``when`` and ``unless`` may name; one that cannot be known does not hold."""
-        row, one, process = self.row, evidence.array_of(self.row), self.process
+        row, one, process = self.row, evidence.array_of(self.row), self.acting
         state, tcp = int(row["state"]), row["protocol"] == Protocol.TCP
         queues, timer, info = (knows(row, group) for group in (Known.QUEUES, Known.TIMER, Known.INFO))
         unheld, mini = bool(situations.unheld(one)[0]), knows(row, Known.MINI)
@@ -262,6 +231,9 @@ class Facts:
             "waiting": queues and state == State.LISTEN and row["recv_queue"] > 0,
             "queue_full": listener is not None and listener["recv_queue"] > listener["send_queue"],
             "small_backlog": listener is not None and listener["send_queue"] <= SMALL_BACKLOG,
+            "refused": state == State.LISTEN and knows(row, Known.MEMORY) and row["drops"] > 0,
+            "half_accepted": self.half_accepted,
+            "first_data": knows(row, Known.COUNTERS) and row["bytes_acked"] <= 1 and row["bytes_received"] == 0,
             "ephemeral": low is not None and high is not None and low <= row["local_port"] <= high,
             "fin_timeout_doubled": fin_timeout > 60,
             "fin_timeout_trap": 60 < fin_timeout < 120,
@@ -269,17 +241,23 @@ class Facts:
             "others_established": state == State.SYN_SENT and self._others_established,
         }
 
-    @property
+    @cached_property
     def listening_pid(self) -> int:
-        """The process that has to accept(); 0 unknown."""
-        if self.row["owner"] == Owner.LISTENER:
-            return int(self.row["pid"])
-        return int(self.update.sockets["pid"][self.listener]) if self.listener >= 0 else 0
+        """The process that has to accept(); init only if no other holds the listener; 0 unknown."""
+        if self.listener < 0:
+            return int(self.row["pid"]) if self.row["owner"] == Owner.LISTENER else 0
+        holders = [pid for pid, _ in self.update.snapshot.holders.of(int(self.update.sockets["inode"][self.listener]))]
+        return next((pid for pid in holders if pid != 1), int(self.update.sockets["pid"][self.listener]))
+
+    @cached_property
+    def acting(self) -> Process | None:
+        """The process whose descriptors and threads matter: the one that has to accept(), else the holder."""
+        return self.update.snapshot.processes.get(self.listening_pid or self.pid)
 
     @cached_property
     def _keepers(self) -> list[tuple[int, int]]:
-        """Its holders, or its listener's."""
-        if self.holders or self.listener < 0:
+        """The holders of its listener, or its own."""
+        if self.listener < 0:
             return self.holders
         return self.update.snapshot.holders.of(int(self.update.sockets["inode"][self.listener]))
 
@@ -299,7 +277,7 @@ class Facts:
         return process.unit
 
     @cached_property
-    def values(self) -> Values:
+    def values(self) -> settings.Values:
         """What texts may be filled with; always complete."""
         row = self.row
         listener = self.update.sockets[self.listener] if self.listener >= 0 else None
@@ -310,7 +288,7 @@ class Facts:
         listening = self.listening_pid
         give_up, setting = self._give_up()
         left = int(row["timer_ms"])
-        timer = long_duration(left) if knows(row, Known.TIMER) else UNKNOWN_TIME
+        timer = long_duration(left) if knows(row, Known.TIMER) else settings.UNKNOWN_TIME
         due = "now: it is due" if not left else f"in {timer}"
         holder = self.name(self.pid) if self.holders else "the application"
         if row["owner"] == Owner.HIDDEN:
@@ -318,7 +296,7 @@ class Facts:
         other = self.update.sockets[self.other] if self.other >= 0 else None
         peer = "this host" if other is not None else self.address("remote")
         given = {
-            **settings(self.host),
+            **settings.times(self.host),
             "state": self.state,
             "holder": holder,
             "its_fd": f"fd {self.holders[0][1]}" if self.holders else "its descriptor",
@@ -349,32 +327,17 @@ class Facts:
             "give_up": give_up,
             "give_up_setting": setting,
         }
-        return Values(self.host, given)
+        return settings.Values(self.host, given)
 
     def _give_up(self) -> tuple[str, str]:
         """After how long without acknowledgement the next timeout ends it, and which setting says so."""
-        life, host = settings(self.host), self.host
-        held = f"tcp_retries2={host.sysctls.get('net.ipv4.tcp_retries2', 'unreadable')}"
-        retries = host.number("net.ipv4.tcp_orphan_retries")
-        closed = "tcp_orphan_retries unreadable" if retries is None else f"tcp_orphan_retries={retries}"
-        if retries == 0:
-            closed += ", which means 8"
-        if retries in (0, lifetimes.ORPHAN_RETRIES_ZERO):
-            closed += "; about 107 s in all"
+        times = settings.times(self.host)
+        held, closed = settings.retries(self.host)
         if "orphan" in self.conditions:
-            return life["orphan_life"], closed
+            return times["orphan_life"], closed
         if "held" in self.conditions or int(self.row["state"]) in _UNHELD_STATES:
-            return life["retries2_life"], held
-        return f"{life['orphan_life']} once closed, {life['retries2_life']} while held", f"{closed}; {held}"
-
-    @property
-    def give_up_ms(self) -> int | None:
-        """Time without acknowledgement after which the next timeout ends it; None if not known."""
-        orphan = "orphan" in self.conditions
-        retries = self.host.number("net.ipv4.tcp_orphan_retries" if orphan else "net.ipv4.tcp_retries2")
-        if retries is None:
-            return None
-        return lifetimes.unanswered(retries or (lifetimes.ORPHAN_RETRIES_ZERO if orphan else 0), _rto_max(self.host))
+            return times["retries2_life"], held
+        return f"{times['orphan_life']} once closed, {times['retries2_life']} while held", f"{closed}; {held}"
 
     def address(self, end: str) -> str:
         """The ``local`` or ``remote`` address without port."""

@@ -213,8 +213,10 @@ def age_order(update: Update) -> NDArray[np.int64]:
 
 
 def age_texts(update: Update) -> list[str]:
-    """Intervals as ``format.age`` writes them."""
-    return [fmt.age(*pair) for pair in zip(update.ages["min_ms"].tolist(), update.ages["max_ms"].tolist(), strict=True)]
+    """Intervals as ``format.age`` writes them; that we have watched for less than a minute is no news."""
+    watched = update.ages["source"] == AgeSource.FIRST_SEEN
+    least = np.where(watched, update.ages["min_ms"] // 60_000 * 60_000, update.ages["min_ms"])
+    return [fmt.age(*pair) for pair in zip(least.tolist(), update.ages["max_ms"].tolist(), strict=True)]
 
 
 def age_json(update: Update) -> list[Any]:

@@ -55,12 +55,14 @@ def duration(milliseconds: float) -> str:
 
 
 def long_duration(milliseconds: float) -> str:
-    """A length of time in two units, rounded down, for prose: ``42 min 10 s``, ``3 h 5 min``, ``1.5 s``."""
+    """A length of time in two units, rounded down, for prose: ``1.5 s``, ``4 min 10 s``, ``42 min``, ``3 h 5 min``."""
     if milliseconds < 1000:
         return f"{int(milliseconds)} ms"
     if milliseconds < 10_000:
         return f"{milliseconds // 100 / 10:g} s"
     seconds = int(milliseconds // 1000)
+    if 600 <= seconds < 3600:
+        return f"{seconds // 60} min"
     for size, unit, small_size, small_unit in (
         (86400, "d", 3600, "h"),
         (3600, "h", 60, "min"),

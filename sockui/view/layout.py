@@ -17,8 +17,10 @@ GAP = 1  # cells between two columns
 def default_columns(width: int) -> tuple[Column, ...]:
     """The columns that say most in ``width`` cells, left to right."""
     wanted = ["state", "age", "recv_queue", "send_queue", "local", "remote", "process"]
-    if width < 80:
-        wanted = ["state", "age", "recv_queue", "remote", "process"]
+    if width < 79:
+        wanted.remove("send_queue")  # a listener without its local port would say nothing
+    if width < 72:
+        wanted.remove("recv_queue")
     if width >= 100:
         wanted.insert(0, "protocol")
     if width >= 120:
@@ -34,8 +36,8 @@ def default_columns(width: int) -> tuple[Column, ...]:
 def layout(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
     """How many cells each column gets on a line of ``width``, ``GAP`` between two of them.
 
-    Spare cells go to the columns that can use them, one each in turn, the rest to the last such. Columns at the
-    end that do not fit are left out, the last one may be cut to 4 cells or more.
+    Spare cells go to the columns that can use them, one each in turn. Columns at the end that do not fit are left
+    out; the last one may be cut, to not less than 4 cells.
     """
     cells: list[tuple[Column, int]] = []
     left = width

@@ -28,7 +28,7 @@ from sockui.view.table_view import Sort
 DEFAULT_SORT = Sort("sockets", reverse=True)
 UDP = 0  # index of UDP sockets in ``Tally.states``, which no TCP state has
 _CODES = len(State) + 1
-SORTS = ("sockets", "name", "pid", "oldest", "fds", *(state.name for state in State), "UDP")
+SORTS = ("sockets", "name", "pid", "oldest", "fds", *(state.name.lower() for state in State), "udp")
 """What ``build_tree`` sorts by."""
 _STUCK = (
     State.CLOSE_WAIT,
@@ -180,11 +180,10 @@ def build_tree(
 
 def _sort_name(sort: Sort) -> str:
     """The name as ``SORTS`` has it."""
-    wanted = sort.column_name.upper().replace("-", "_")
-    for name in SORTS:
-        if name.upper() == wanted:
-            return name
-    raise UsageError(f'processes cannot be sorted by "{fmt.escape(sort.column_name)}"{nearest(wanted, SORTS)}')
+    wanted = sort.column_name.lower().replace("-", "_")
+    if wanted in SORTS:
+        return wanted
+    raise UsageError(f'processes cannot be sorted by "{fmt.escape(wanted)}"{nearest(wanted, SORTS)}')
 
 
 def _value(name: str, pid: int, process: Process | None, tally: Tally) -> Any:
@@ -200,9 +199,9 @@ def _value(name: str, pid: int, process: Process | None, tally: Tally) -> Any:
             return tally.oldest_min_ms or None
         case "fds":
             return process.fd_count if process else None
-        case "UDP":
+        case "udp":
             return tally.states[UDP]
-    return tally.states[State[name]]
+    return tally.states[State[name.upper()]]
 
 
 def _held(update: Update, chosen: Mask) -> tuple[Codes, NDArray[np.intp]]:
@@ -278,7 +277,8 @@ def _tallies(
     # A socket held twice in a subtree counts once there: of two holders beside each other in preorder, one is
     # taken off where their branches meet.
     once = own.copy()
-    by_socket = np.lexsort((nodes, rows))
+    several = np.flatnonzero(update.sockets["holders"][rows] > 1)
+    by_socket = several[np.lexsort((nodes[several], rows[several]))]
     same = np.flatnonzero(np.diff(rows[by_socket]) == 0)
     first, second = by_socket[same], by_socket[same + 1]
     meetings = np.stack((nodes[first], nodes[second], codes[rows[first]]), axis=1)

@@ -80,7 +80,7 @@ def help_text() -> list[tuple[str, str]]:
         ("dst 10.0.0.0/8", "the peer's address; src is the local one; dst 10.0.0.1:443"),
         ("dport = :https or sport gt :1024", "ports by number or name; = != < <= > >= or eq ne lt le gt ge"),
         ("pid = 4312,4313", "held by any of these processes"),
-        ("process ~ ^(java|node)$", "a regular expression; quote it if it has ( ) or spaces"),
+        ("process ~ ^(java|node)$", "a regular expression, in any case; quote it if it has spaces"),
         ("unit = nginx*", "* and ? stand for anything"),
         ("recvq > 64k and not src 127.0.0.1", "and may be left out; ! & | and ( ) as in ss"),
         ("timer = persist", "the peer's window is closed; also on, keepalive, timewait, off"),
@@ -267,7 +267,7 @@ def _hint(character: str, expected: set[str], text: str) -> str:
     if not character and "RPAR" in expected:
         return "a ( is not closed"
     if "PATTERN" in expected:
-        return "a regular expression belongs here; quote it if it has ( ) or spaces"
+        return "a regular expression belongs here; quote it if it has spaces, quotes or nested ( )"
     if "VALUE" in expected:
         return "a state belongs here, such as close-wait" if not expected & {"STRING"} else "a value belongs here"
     if expected & {"COMPARE"} and "WORD" not in expected:

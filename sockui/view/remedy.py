@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from sockui.diagnosis.situations import Situation
 from sockui.knowledge import words
-from sockui.model import Owner, Protocol, State
+from sockui.model import Owner, Protocol
 from sockui.tracker import Life, Update
-from sockui.view.facts import Facts, Values
+from sockui.view.facts import Facts
 from sockui.view.format import endpoint
+from sockui.view.settings import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,11 @@ class Remedy:
 
 def remedy(update: Update, index: int) -> Remedy:
     """What to do about the socket in row ``index``. Every command is complete and quoted."""
-    facts = Facts(update, index)
+    return remedy_of(Facts(update, index))
+
+
+def remedy_of(facts: Facts) -> Remedy:
+    """What to do about a socket whose facts were gathered already."""
     situation = words.situation(facts.situation.name.lower())
     if facts.life == Life.ENDED:
         return Remedy(
@@ -79,7 +84,7 @@ def commands(facts: Facts) -> dict[str, str]:
     row, known = facts.row, {}
     local, remote = facts.address("local"), facts.address("remote")
     port, peer = int(row["local_port"]), int(row["remote_port"])
-    listening = peer if row["state"] == State.SYN_SENT else port
+    listening = peer if facts.asks else port
     protocol = Protocol(int(row["protocol"])).name.lower()
     parts = [f"sport = :{port}"]
     if local not in ("0.0.0.0", "::"):

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from sockui.model import Known, Owner, Protocol, State
 from sockui.tracker import Life, Update
 from sockui.view import fields
-from sockui.view.column import has
 from sockui.view.columns import require
 from sockui.view.query import EVERYTHING, Query
 
@@ -120,22 +119,24 @@ def attention(update: Update) -> NDArray[np.int64]:
     Within a class the oldest is first; of connections, listeners and UDP the one with the fullest queues.
     """
     sockets = update.sockets
-    state, queued = sockets["state"], sockets["recv_queue"].astype(np.int64) + sockets["send_queue"]
+    state = sockets["state"].copy()  # a column on its own: it is read often
     table = np.full(256, _CLASSES[State.CLOSE], np.int64)
     table[list(_CLASSES)] = list(_CLASSES.values())
     classes = table[state]
 
     # a listener refuses when more wait than its backlog (include/net/sock.h:sk_acceptq_is_full)
-    full = (state == State.LISTEN) & has(update, Known.QUEUES) & (sockets["recv_queue"] > sockets["send_queue"])
-    classes[full] = _FULL_LISTENER
+    listeners = np.flatnonzero(state == State.LISTEN)
+    recv_queue, send_queue = sockets["recv_queue"].astype(np.int64), sockets["send_queue"]
+    classes[listeners[recv_queue[listeners] > send_queue[listeners]]] = _FULL_LISTENER
+    closed = np.flatnonzero(state == State.FIN_WAIT2)
+    known = sockets["known"][closed]
+    orphan = (known & int(Known.MINI) > 0) | ((known & int(Known.INODE) > 0) & (sockets["inode"][closed] == 0))
+    classes[closed[orphan]] = _ORPHAN_FIN_WAIT2
     classes[(state == State.ESTABLISHED) & (sockets["owner"] == Owner.LISTENER)] = _NOT_ACCEPTED
-    orphan = has(update, Known.MINI) | (has(update, Known.INODE) & (sockets["inode"] == 0))
-    classes[(state == State.FIN_WAIT2) & orphan] = _ORPHAN_FIN_WAIT2
-    udp = sockets["protocol"] == Protocol.UDP
-    classes[udp] = _UDP
+    classes[sockets["protocol"] == Protocol.UDP] = _UDP
 
-    by_queue = udp | full | (classes == _CLASSES[State.ESTABLISHED])
-    first = np.where(by_queue, -queued, -fields.age_order(update))
+    by_queue = np.isin(classes, (_FULL_LISTENER, _CLASSES[State.ESTABLISHED], _CLASSES[State.LISTEN], _UDP))
+    first = np.where(by_queue, -(recv_queue + send_queue), -fields.age_order(update))
     return np.asarray(classes * 2**44 + first)
 
 

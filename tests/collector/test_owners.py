@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,16 +78,20 @@ class Poll:
         deadline = time.monotonic() + 10
         while True:
             self()
-            if np.any((self.sockets["local_port"] == port) & (self.sockets["state"] == state)):
+            if len(self.rows(port, state, remote)):
                 return self.row(port, state, remote)
             assert time.monotonic() < deadline, f"port {port} never came to {state.name}"
 
     def row(self, port: int, state: State = State.LISTEN, remote: int | None = None) -> Any:
-        """The only row with this local port and state."""
-        rows = self.sockets[(self.sockets["local_port"] == port) & (self.sockets["state"] == state)]
-        rows = rows if remote is None else rows[rows["remote_port"] == remote]
-        assert len(rows) == 1
-        return rows[0]
+        """The only TCP row with this local port and state."""
+        (row,) = self.rows(port, state, remote)
+        return row
+
+    def rows(self, port: int, state: State, remote: int | None = None) -> SocketArray:
+        """Every such row."""
+        tcp = self.sockets[self.sockets["protocol"] == Protocol.TCP]
+        rows: SocketArray = tcp[(tcp["local_port"] == port) & (tcp["state"] == state)]
+        return rows if remote is None else rows[rows["remote_port"] == remote]
 
 
 @pytest.fixture
@@ -384,10 +389,7 @@ def test_in_a_reuseport_group_the_listener_with_the_longest_queue_is_taken(poll:
         port = port_of(one)
         with socket.create_connection(("127.0.0.1", port)) as client:
             row = poll.until(port, State.ESTABLISHED, port_of(client))
-            queues = {
-                int(row["fd"]): int(row["recv_queue"])
-                for row in poll.sockets[(poll.sockets["local_port"] == port) & (poll.sockets["state"] == State.LISTEN)]
-            }
+            queues = {int(row["fd"]): int(row["recv_queue"]) for row in poll.rows(port, State.LISTEN)}
             assert set(queues) == {one.fileno(), other.fileno()}
             assert queues[int(row["fd"])] == 1
 
@@ -552,22 +554,27 @@ def test_without_root_the_sockets_of_others_stay_and_the_coverage_says_why() -> 
     assert told["sum"] == 0
 
 
+@contextlib.contextmanager
+def mounted_proc(hidepid: int) -> Iterator[str]:
+    """Another mount of proc, which every user can reach."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        mount = ["mount", "-t", "proc", "-o", f"hidepid={hidepid}", "proc", directory]
+        mounted = subprocess.run(mount, capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"cannot mount proc with hidepid: {mounted.stderr.strip()}")
+        try:
+            yield directory
+        finally:
+            subprocess.run(["umount", directory], check=True)
+
+
 @needs_root
 @pytest.mark.kernel
 @pytest.mark.parametrize("hidepid", [1, 2])
-def test_with_hidepid_unseen_processes_count_as_hidden(tmp_path: Path, hidepid: int) -> None:
-    mounted = subprocess.run(
-        ["mount", "-t", "proc", "-o", f"hidepid={hidepid}", "proc", str(tmp_path)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount proc with hidepid: {mounted.stderr.strip()}")
-    for parent in tmp_path.parents[:3]:
-        parent.chmod(0o755)
-    try:
-        with listener() as server:
-            told = looked(str(tmp_path), port_of(server), NOBODY)
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+def test_with_hidepid_unseen_processes_count_as_hidden(hidepid: int) -> None:
+    with mounted_proc(hidepid) as proc, listener() as server:
+        told = looked(proc, port_of(server), NOBODY)
     assert told["mine"] == [(Owner.PROCESS, 1)]
     assert told["theirs"] == [(State.LISTEN, Owner.HIDDEN, 0, -1, 0)]
 

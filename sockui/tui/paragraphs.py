@@ -1,0 +1,77 @@
+"""Explanations and remedies as paragraphs of a pane.
+
+Owns how they are laid out on the screen. Must not hold or change words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sockui.tui.pane import Paragraph, Span
+from sockui.view.explain import Explanation, ProcessExplanation
+from sockui.view.remedy import Remedy, Step
+
+_EFFECT_STYLES = {"reads": "good", "changes settings": "warn", "drops connections": "bad"}
+_ROLES = {"plain": "dim", "seen": "info", "present": "title"}
+GAP = Paragraph("")
+
+
+def explanation(about: Explanation, diagram: Sequence[Sequence[Span]]) -> list[Paragraph]:
+    """One socket: the state, its evidence, whose turn, what ends it, causes, the first step, the diagram."""
+    text = [Paragraph(about.heading, "title"), Paragraph(about.sentence, "strong")]
+    text += [Paragraph(line, lead="• ") for line in about.evidence]
+    text += [Paragraph(about.turn, lead="Turn  "), Paragraph(about.ends, lead="Ends  ")]
+    if about.causes:
+        text += [GAP, Paragraph("Likely causes, most likely first", "title")]
+        for number, cause in enumerate(about.causes, 1):
+            text.append(Paragraph(cause.text, "strong" if cause.supported else "", lead=f"{number} "))
+            if cause.tell:
+                text.append(Paragraph(cause.tell, "dim", lead="  "))
+    if about.first is not None:
+        text += [GAP, Paragraph(about.first.text, "strong", lead="First "), *_command(about.first)]
+        text += [Paragraph("r: all steps", "dim", lead="      ")]
+    if diagram:
+        text += [GAP, *(Paragraph("", spans=tuple((part, _ROLES[role]) for part, role in line)) for line in diagram)]
+    return text
+
+
+def process(about: ProcessExplanation) -> list[Paragraph]:
+    """One process or subtree in its sockets."""
+    text = [Paragraph(about.heading, "title"), *(Paragraph(fact, lead="• ") for fact in about.facts)]
+    text += [GAP, Paragraph("Sockets", "title")]
+    text += [
+        Paragraph("", spans=((f"  {state:<12}", ""), (f"{number:>8,}", "strong"))) for state, number in about.totals
+    ]
+    if about.stuck:
+        text += [GAP, Paragraph(f"{about.stuck:,} of them wait for somebody to act. The oldest:", "strong")]
+        text += [Paragraph(about.oldest_text, "warn", lead="  ")]
+    return text
+
+
+def remedy(page: Remedy, heading: str) -> list[Paragraph]:
+    """The remediation page. Each step is an anchor."""
+    text = [Paragraph(heading, "title")]
+    if page.note:
+        text.append(Paragraph(page.note, "warn"))
+    rung = ""
+    for number, step in enumerate(page.steps):
+        if step.rung != rung:
+            rung = step.rung
+            text += [GAP, Paragraph(rung[0].upper() + rung[1:], "title")]
+        text.append(Paragraph(step.text, lead=f" {number + 1:>2} ", anchor=number))
+        text += _command(step, number)
+    if page.do_not:
+        text += [GAP, Paragraph("What not to do", "title")]
+        for what, why in page.do_not:
+            text += [Paragraph(what, "bad", lead="  × "), Paragraph(why, lead="    ")]
+    return text
+
+
+def _command(step: Step, anchor: int = -1) -> list[Paragraph]:
+    if step.command is None:
+        return []
+    effect = step.effect.split(",")[0]
+    return [
+        Paragraph(step.command, "command", lead="    $ ", verbatim=True, anchor=anchor),
+        Paragraph(step.effect, _EFFECT_STYLES.get(effect, "dim"), lead="      ", anchor=anchor),
+    ]

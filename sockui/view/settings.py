@@ -1,0 +1,76 @@
+"""The host's settings in words: sysctls by name, and how long the kernel goes on under them.
+
+Owns the reading of sysctls for texts. Must not know sockets.
+"""
+
+from __future__ import annotations
+
+from sockui.knowledge import lifetimes
+from sockui.model import Host
+from sockui.view.format import long_duration
+
+UNKNOWN_TIME = "an unknown time"
+
+
+class Values(dict[str, str]):
+    """Values for texts: those given, and every sysctl by its name, ``unreadable`` if it is."""
+
+    def __init__(self, host: Host, given: dict[str, str]) -> None:
+        super().__init__(given)
+        self._host = host
+
+    def __missing__(self, name: str) -> str:
+        if "." not in name:
+            raise KeyError(name)
+        return self._host.sysctls.get(name, "unreadable").strip()
+
+
+def times(host: Host) -> dict[str, str]:
+    """The times that the settings lead to, for texts."""
+    retries, fin_timeout = host.number("net.ipv4.tcp_synack_retries"), host.number("net.ipv4.tcp_fin_timeout")
+    return {
+        "retries2_life": _text(unanswered_ms(host, orphan=False)),
+        "orphan_life": _text(unanswered_ms(host, orphan=True)),
+        "fin_wait2_life": _text(None if fin_timeout is None else lifetimes.fin_wait2_orphan(fin_timeout)),
+        "connect_fails": _text(connect_fails_ms(host)),
+        "synack_fails": _text(None if retries is None else lifetimes.syn_ack(retries)),
+    }
+
+
+def retries(host: Host) -> tuple[str, str]:
+    """The settings that limit unanswered data, with their values: of held sockets, of closed ones."""
+    held = f"tcp_retries2={host.sysctls.get('net.ipv4.tcp_retries2', 'unreadable').strip()}"
+    number = host.number("net.ipv4.tcp_orphan_retries")
+    closed = f"tcp_orphan_retries={'unreadable' if number is None else number}"
+    if number == 0:
+        closed += ", which means 8"
+    if number in (0, lifetimes.ORPHAN_RETRIES_ZERO):
+        closed += "; about 107 s in all"  # measured with a 200 ms RTO
+    return held, closed
+
+
+def unanswered_ms(host: Host, *, orphan: bool) -> int | None:
+    """Time without acknowledgement after which the next timeout ends a socket; None if it cannot be read."""
+    number = host.number("net.ipv4.tcp_orphan_retries" if orphan else "net.ipv4.tcp_retries2")
+    if number is None:
+        return None
+    if orphan and number == 0:
+        number = lifetimes.ORPHAN_RETRIES_ZERO
+    return lifetimes.unanswered(number, host.number("net.ipv4.tcp_rto_max_ms") or lifetimes.RTO_MAX)
+
+
+def connect_fails_ms(host: Host) -> int | None:
+    """Time from the first SYN to ETIMEDOUT; None if it cannot be read."""
+    number = host.number("net.ipv4.tcp_syn_retries")
+    linear = host.number("net.ipv4.tcp_syn_linear_timeouts") or 0  # absent before Linux 6.5
+    return None if number is None else lifetimes.connect(number, linear)
+
+
+def _text(milliseconds: int | None) -> str:
+    """Settings are shown to the second, up to an hour."""
+    if milliseconds is None:
+        return UNKNOWN_TIME
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    if not 0 < minutes < 60:
+        return long_duration(milliseconds)
+    return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"

@@ -1,0 +1,224 @@
+"""What one pastes into a chat or a ticket: a few lines, or everything.
+
+Owns the Markdown: bullets and code spans only, which read well in Slack, Teams, GitHub and as plain text.
+Every text from outside stands in a code span that it cannot leave. Arguments of commands are never
+copied: they may hold secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from sockui.diagnosis.situations import classify
+from sockui.knowledge import words
+from sockui.model import SOCKET, Known, Owner, Process, Protocol, Shutdown, State, Timer, state_name
+from sockui.tracker import Update
+from sockui.view import evidence
+from sockui.view.evidence import knows
+from sockui.view.explain import Explanation, explain_facts, explain_process
+from sockui.view.facts import Facts
+from sockui.view.format import address, count, escape, local_endpoint, protocol, remote_endpoint
+from sockui.view.remedy import remedy_of
+
+EVIDENCE_SHOWN = 4
+GROUPS_SHOWN = 8
+
+_ALWAYS = ("protocol", "family", "state", "shutdown", "owner", "interface")
+_GROUPS = {  # the fields that a group of ``known`` vouches for
+    Known.COOKIE: ("cookie",),
+    Known.INODE: ("inode", "holders"),
+    Known.UID: ("uid",),
+    Known.CGROUP: ("cgroup",),
+    Known.QUEUES: ("recv_queue", "send_queue"),
+    Known.TIMER: ("timer", "timer_ms", "retransmits"),
+    Known.MEMORY: ("rmem_alloc", "rcvbuf", "sndbuf", "wmem_queued", "drops"),
+    Known.INFO: (
+        *("ca_state", "probes", "backoff", "rto", "snd_mss", "unacked", "lost", "retrans", "last_data_sent"),
+        *("last_data_recv", "last_ack_recv", "pmtu", "rtt", "rttvar", "snd_cwnd", "total_retrans"),
+    ),
+    Known.COUNTERS: (
+        *("min_rtt", "notsent_bytes", "segs_out", "segs_in", "data_segs_out", "bytes_acked", "bytes_received"),
+        *("bytes_sent", "bytes_retrans", "busy_time", "rwnd_limited", "sndbuf_limited"),
+    ),
+    Known.WINDOWS: ("snd_wnd", "rcv_wnd"),
+    Known.RTO_TOTALS: ("total_rto", "total_rto_recoveries", "total_rto_time"),
+}
+_CODES = {"protocol": Protocol, "state": State, "timer": Timer, "shutdown": Shutdown, "owner": Owner}
+_GARBAGE = ("last_data_sent", "last_data_recv", "last_ack_recv")  # in SYN_SENT and LISTEN
+_SYSCTL = re.compile(r"\b(?:net|fs)\.[a-z0-9_.]*[a-z0-9_]\b")
+
+
+def code(text: str) -> str:
+    """A code span that its text cannot leave, whatever it holds; Slack knows single backticks only."""
+    return f"`{escape(text).replace('`', chr(39)) or ' '}`"
+
+
+def summary(update: Update, indexes: Sequence[int]) -> str:
+    """A few lines for a chat about one socket, or about several, grouped by process, state and remote host."""
+    if len(indexes) != 1:
+        return _several(update, indexes)
+    facts = Facts(update, int(indexes[0]), mark=code)
+    known = explain_facts(facts)
+    found = [
+        _head(facts),
+        f"- What: {known.title}. {known.sentence}",
+        f"- Whose turn: {known.turn}",
+        f"- Ends: {known.ends}",
+    ]
+    found += [f"- {line}" for line in _telling(facts, known)]
+    if known.first is not None:
+        found.append(f"- First: {known.first.text}" + (f" {code(known.first.command)}" if known.first.command else ""))
+    return "\n".join(found)
+
+
+def _telling(facts: Facts, known: Explanation) -> tuple[str, ...]:
+    """The first lines of evidence, and who holds it."""
+    first = known.evidence[:EVIDENCE_SHOWN]
+    return first + tuple(line for line in evidence.owner(facts) if line not in first)
+
+
+def _head(facts: Facts) -> str:
+    row = facts.row
+    ends = f"{protocol(row)} {local_endpoint(row)} → {remote_endpoint(row)}"
+    return f"{code(facts.state)} {code(ends)} on {_where(facts.update)}"
+
+
+def _where(update: Update) -> str:
+    when = datetime.fromtimestamp(update.snapshot.taken_at, UTC)
+    return f"{code(update.snapshot.host.name)} at {when:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _several(update: Update, indexes: Sequence[int]) -> str:
+    sockets, rows = update.sockets, np.asarray(indexes, np.intp)
+    if not len(rows):
+        return f"No sockets, on {_where(update)}"
+    names = ["protocol", "state", "pid", "owner", "remote_high", "remote_low"]
+    kinds = np.empty(len(rows), [("situation", "u1"), *((name, SOCKET[name]) for name in names)])
+    for name in names:
+        kinds[name] = sockets[name][rows]
+    kinds["situation"] = classify(sockets, update.ages, rows)
+    _, which, numbers = np.unique(kinds, return_inverse=True, return_counts=True)
+    biggest = np.argsort(-numbers, kind="stable")
+    found = [f"{count(len(rows))} sockets on {_where(update)}"]
+    for group in biggest[:GROUPS_SHOWN]:
+        members = rows[which == group]
+        oldest = int(members[np.argmax(update.ages["min_ms"][members])])
+        facts = Facts(update, oldest, mark=code)
+        row = facts.row
+        who = facts.name(int(row["pid"])) if row["pid"] else _without_process(facts)
+        peer = code(address(int(row["remote_high"]), int(row["remote_low"]), int(row["family"])))
+        remote = f" with {peer}" if row["remote_port"] else ""
+        age = evidence.interval(int(facts.age["min_ms"]), None)
+        since = f", oldest {age}" if age and row["protocol"] == Protocol.TCP else ""
+        title = words.situation(facts.situation.name.lower()).title
+        found.append(f"- {count(len(members))} {code(facts.state)} of {who}{remote}{since}: {title}")
+    rest = biggest[GROUPS_SHOWN:]
+    if len(rest):
+        found.append(f"- and {count(int(numbers[rest].sum()))} more in {count(len(rest))} groups")
+    return "\n".join(found)
+
+
+def _without_process(facts: Facts) -> str:
+    owner = int(facts.row["owner"])
+    if owner == Owner.HIDDEN:
+        return f"a process of {facts.user}, which needs root to name"
+    return "no process (the kernel finishes alone)" if owner == Owner.KERNEL else "an unknown process"
+
+
+def remedy_text(update: Update, index: int) -> str:
+    """The remediation page of one socket."""
+    facts = Facts(update, index, mark=code)
+    return "\n".join([_head(facts), *_remedy(facts)])
+
+
+def full(update: Update, index: int) -> str:
+    """Everything that is known about one socket: explanation, remedy, process, settings and every known field."""
+    facts = Facts(update, index, mark=code)
+    known = explain_facts(facts)
+    found = [_head(facts), *_meaning(known), "", "Evidence", *(f"- {line}" for line in known.evidence)]
+    if known.causes:
+        found += ["", "Possible causes", *(f"- {cause.text} {cause.tell}" for cause in known.causes)]
+    found += ["", *_remedy(facts)]
+    if facts.process is not None:
+        process = facts.process
+        found += ["", "Process", f"- {facts.name(process.pid)}, parent {process.ppid}, user {code(process.user)}"]
+        found += [f"- command {_program(process)}"] if process.cmdline else []
+        found += [
+            f"- {name} {code(text)}" for name, text in (("unit", process.unit), ("cgroup", process.cgroup)) if text
+        ]
+    relevant = _settings(facts)
+    if relevant:
+        found += ["", "Settings", *(f"- {code(f'{name} = {value}')}" for name, value in relevant)]
+    found += ["", "Fields", *(f"- {' '.join(code(field) for field in line)}" for line in _fields(facts))]
+    snapshot = update.snapshot
+    found += ["", f"Source {code(snapshot.source)}, {code(snapshot.host.system)}"]
+    return "\n".join(found)
+
+
+def _meaning(known: Explanation) -> list[str]:
+    return [f"- What: {known.sentence}", f"- Whose turn: {known.turn}", f"- Ends: {known.ends}"]
+
+
+def _remedy(facts: Facts) -> list[str]:
+    page = remedy_of(facts)
+    found = [f"What to do: {page.title}"]
+    for step in page.steps:
+        command = f" {code(step.command)} ({step.effect})" if step.command else ""
+        found.append(f"- {step.rung[0].upper()}{step.rung[1:]}: {step.text}{command}")
+    found += [f"- Do not: {what}. {why}" for what, why in page.do_not]
+    return found + ([f"- {page.note}"] if page.note else [])
+
+
+def _program(process: Process) -> str:
+    """The program without its arguments, which may hold secrets."""
+    arguments = len(process.cmdline) - 1
+    return code(process.cmdline[0]) + (" (arguments not copied)" if arguments else "")
+
+
+def summary_process(update: Update, pid: int, subtree_pids: Collection[int] = ()) -> str:
+    """A few lines for a chat about a process, or a subtree of processes."""
+    known = explain_process(update, pid, subtree_pids)
+    process = update.snapshot.processes.get(pid)
+    states = ", ".join(f"{count(number)} {code(state)}" for state, number in known.totals) or "none"
+    found = [f"{code(known.heading)} on {_where(update)}", f"- Sockets: {states}"]
+    if known.stuck:
+        found.append(f"- Stuck: {count(known.stuck)}, the oldest {code(known.oldest_text)}")
+    found += [f"- {code(fact)}" for fact in known.facts if not fact.startswith("Command ")]
+    if process is not None and process.cmdline:
+        found.append(f"- Command {_program(process)}")
+    return "\n".join(found)
+
+
+def _settings(facts: Facts) -> list[tuple[str, str]]:
+    """The sysctls that the words about this state and situation name, as they are here."""
+    state = words.state(State(int(facts.row["state"])).name.lower())
+    situation = words.situation(facts.situation.name.lower())
+    texts = [state.tunable, state.ends, *(variant.text for variant in situation.ends + situation.meaning)]
+    texts += [f"{step.text} {step.command}" for step in situation.steps]
+    names = dict.fromkeys(name for text in texts for name in _SYSCTL.findall(text))
+    return [(name, facts.host.sysctls[name].strip()) for name in names if name in facts.host.sysctls]
+
+
+def _fields(facts: Facts) -> list[list[str]]:
+    """``name=value`` of every field that the row knows, a list per group, codes spelt out."""
+    row = facts.row
+    silent = _GARBAGE if int(row["state"]) in (State.SYN_SENT, State.LISTEN) else ()
+    lines = [[f"{name}={_value(facts, name)}" for name in _ALWAYS]]
+    if row["pid"]:
+        lines[0] += [f"pid={row['pid']}", f"fd={row['fd']}"]
+    for group, names in _GROUPS.items():
+        if knows(row, group):
+            lines.append([f"{name}={_value(facts, name)}" for name in names if name not in silent])
+    return lines
+
+
+def _value(facts: Facts, name: str) -> str:
+    number = int(facts.row[name])
+    if name == "state":
+        return state_name(number, int(facts.row["protocol"]))
+    kind = _CODES.get(name)
+    return f"{kind(number).name or number}" if kind is not None else str(number)

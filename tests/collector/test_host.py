@@ -1,0 +1,141 @@
+"""HostReader against this host, and its parsers against text as the kernel writes it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from sockui.collector import host
+from sockui.collector.host import HostReader, parse_counters, parse_sockstat
+from sockui.collector.namespace import enter_namespace
+
+
+def test_settings_are_what_sysctl_says() -> None:
+    told = HostReader().read()
+    assert told.system == f"{os.uname().sysname} {os.uname().release}"
+    assert told.name == socket.gethostname()
+    for name in ("net.ipv4.tcp_fin_timeout", "net.ipv4.ip_local_port_range", "net.core.somaxconn", "fs.file-max"):
+        assert told.sysctls[name].split() == Path("/proc/sys", name.replace(".", "/")).read_text().split()
+    assert told.number("net.ipv4.ip_local_port_range", 1) == int(
+        Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[1]
+    )
+    assert len(told.sysctls["fs.file-nr"].split()) == 3
+
+
+def test_counters_move_with_what_happens() -> None:
+    reader = HostReader()
+    before = reader.read()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        after = reader.read()
+    assert after.counters["Tcp.ActiveOpens"] > before.counters["Tcp.ActiveOpens"]
+    assert "TcpExt.ListenOverflows" in after.counters
+    assert "sockets.used" in after.sockstat
+    assert {"TCP.inuse", "TCP.orphan", "TCP.tw", "TCP.mem"} <= after.sockstat.keys()
+
+
+def fake_proc(tmp_path: Path, fin_timeout: str) -> str:
+    directory = tmp_path / "sys/net/ipv4"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "tcp_fin_timeout").write_text(fin_timeout)
+    (directory / "ip_local_reserved_ports").write_text("\n")
+    (directory / "tcp_mem").write_text("1\t2\t3\n")
+    return str(tmp_path)
+
+
+def test_what_is_missing_is_absent_and_what_is_empty_is_empty(tmp_path: Path) -> None:
+    told = HostReader(fake_proc(tmp_path, "60\n")).read()
+    assert told.sysctls == {
+        "net.ipv4.tcp_fin_timeout": "60",
+        "net.ipv4.ip_local_reserved_ports": "",
+        "net.ipv4.tcp_mem": "1 2 3",
+    }
+    assert (told.counters, told.sockstat) == ({}, {})
+
+
+@pytest.mark.parametrize("step", [0.0, 4.0])
+def test_settings_are_read_again_after_ten_reads_or_ten_seconds(tmp_path: Path, step: float) -> None:
+    now = [100.0]
+    reader = HostReader(fake_proc(tmp_path, "60"), clock=lambda: now[0])
+    told = [reader.read().sysctls["net.ipv4.tcp_fin_timeout"]]
+    fake_proc(tmp_path, "30")
+    for _ in range(11):
+        now[0] += step
+        told.append(reader.read().sysctls["net.ipv4.tcp_fin_timeout"])
+    old = 10 if step == 0 else 3  # at 0, 4 and 8 s
+    assert told == ["60"] * old + ["30"] * (12 - old)
+
+
+def test_gauges_are_read_every_time(tmp_path: Path) -> None:
+    directory = tmp_path / "sys/net/netfilter"
+    directory.mkdir(parents=True)
+    reader = HostReader(str(tmp_path), clock=lambda: 0.0)
+    counts = []
+    for count in ("7", "8"):
+        (directory / "nf_conntrack_count").write_text(count)
+        counts.append(reader.read().number("net.netfilter.nf_conntrack_count"))
+    assert counts == [7, 8]
+
+
+def test_counter_lines() -> None:
+    text = (
+        "TcpExt: SyncookiesSent ListenDrops\nTcpExt: 0 12\nTcp: MaxConn InSegs\nTcp: -1 5\nIpExt: New Newer\nIpExt: 3\n"
+    )
+    assert parse_counters(text) == {
+        "TcpExt.SyncookiesSent": 0,
+        "TcpExt.ListenDrops": 12,
+        "Tcp.MaxConn": -1,
+        "Tcp.InSegs": 5,
+        "IpExt.New": 3,
+    }
+
+
+def test_sockstat_lines() -> None:
+    assert parse_sockstat("sockets: used 290\nTCP: inuse 5 orphan 0 mem 1\nTCP6: inuse 2\n") == {
+        "sockets.used": 290,
+        "TCP.inuse": 5,
+        "TCP.orphan": 0,
+        "TCP.mem": 1,
+        "TCP6.inuse": 2,
+    }
+
+
+def test_every_setting_named_here_is_spelt_as_some_kernel_spells_it() -> None:
+    """Those that this kernel lacks are the ones known to be new, removed, or in a module."""
+    missing = {name for name in host.SETTINGS if not Path("/proc/sys", name.replace(".", "/")).exists()}
+    may_lack = ("tw_recycle", "rto_max_ms", "rto_min_us", "tw_reuse_delay", "linear_timeouts", "migrate_req", "ehash")
+    assert not {
+        name for name in missing if "nf_conntrack" not in name and not name.endswith(may_lack) and "ehash" not in name
+    }
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: enters another network namespace")
+def test_the_counters_are_those_of_the_calling_threads_namespace() -> None:
+    with subprocess.Popen(
+        ["unshare", "--net", sys.executable, "-c", "print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        if not other.stdout.readline():
+            pytest.skip("no network namespaces here")
+        told = []
+
+        def read() -> None:
+            enter_namespace(str(other.pid))
+            told.append(HostReader().read())
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+        other.kill()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        here = HostReader().read()
+    assert told[0].counters["Tcp.ActiveOpens"] == 0 < here.counters["Tcp.ActiveOpens"]
+    assert told[0].sockstat["TCP.inuse"] == 0 < here.sockstat["TCP.inuse"]
