@@ -134,16 +134,17 @@ def _write_table(view: TableView, out: TextIO, columns: Sequence[Column], width:
     laid_out = layout(columns, width) if width else [(column, column.width) for column in columns]
     gap = " " * GAP
 
-    def line(texts: Sequence[str]) -> str:
-        return gap.join(
-            column.cell(text, room if width else max(room, fmt.cells(text)))
-            for (column, room), text in zip(laid_out, texts, strict=True)
-        ).rstrip()
+    def column_of(column: Column, room: int, texts: Sequence[str]) -> list[str]:
+        if width:
+            return [column.cell(text, room) for text in texts]
+        pad = str.rjust if column.right else str.ljust
+        return [pad(text or "-", room + len(text) - fmt.cells(text)) for text in texts]
 
-    out.write(line([column.title for column, _ in laid_out]) + "\n")
+    titles = [column_of(column, room, [column.title])[0] for column, room in laid_out]
+    out.write(gap.join(titles).rstrip() + "\n")
     for part in _pieces(view):
-        cells = ([text or "-" for text in column.texts(part)] for column, _ in laid_out)
-        out.write("".join(f"{line(texts)}\n" for texts in zip(*cells, strict=True)))
+        lines = zip(*(column_of(column, room, column.texts(part)) for column, room in laid_out), strict=True)
+        out.write("".join([f"{gap.join(cells).rstrip()}\n" for cells in lines]))
 
 
 def _write_markdown(view: TableView, out: TextIO, columns: Sequence[Column]) -> None:

@@ -185,10 +185,10 @@ def test_csv_to_the_letter() -> None:
 
 def test_the_table_at_80_cells() -> None:
     assert written(view_of(), "table", width=80) == (
-        "State       Age     Recv-Q Send-Q Local           Remote            Process\n"
-        "CLOSE_WAIT  42s-44s      1      0 10.0.0.5:8080   192.168.1.7:50000 java/4312\n"
-        "TIME_WAIT      ≥17s      1      0 10.0.0.5:8080   192.168.1.7:50000 kernel\n"
-    ).replace("Age     Recv-Q", "    Age Recv-Q")
+        "State           Age Recv-Q Send-Q Local            Remote            Process\n"
+        "CLOSE_WAIT  42s-44s      1      0 10.0.0.5:8080    192.168.1.7:50000 java/4312\n"
+        "TIME_WAIT      ≥17s      1      0 10.0.0.5:8080    192.168.1.7:50000 kernel\n"
+    )
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 120, 160, 200])
@@ -233,7 +233,7 @@ HOSTILE = [
 ]
 
 
-EXTRA_LINES = {"table": 1, "json": 19, "ndjson": 0, "csv": 1, "markdown": 2}
+EXTRA_LINES = {"table": 1, "json": 22, "ndjson": 0, "csv": 1, "markdown": 2}
 
 
 @pytest.mark.parametrize("form", report.FORMATS)

@@ -84,10 +84,7 @@ class SockuiApp(App[int]):
     TITLE = "sockui"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "colon"
-    CSS = """
-    Screen { background: $background; }
-    Toast { max-width: 100%; }
-    """
+    CSS_PATH = "sockui.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
         Binding("question_mark", "help", "Help"),
@@ -167,10 +164,10 @@ class SockuiApp(App[int]):
 
     def _subject(self) -> Subject | None:
         main = self.main
-        if main.view is None or main.selected is None:
+        if main.view is None or main.body.selected is None:
             return None
         first = main.view
-        return Subject(lambda: (main.view or first).update, main.selected)
+        return Subject(lambda: (main.view or first).update, main.body.selected)
 
     def action_help(self) -> None:
         """Keys, the filter language, the columns."""

@@ -17,6 +17,8 @@ from textual.widgets import Input
 from sockui.errors import FilterError
 from sockui.tui.bar import Bar, Word
 
+_EXAMPLES = "state close-wait and dport = :443    age > 5m    java"
+
 
 class FilterBar(Vertical):
     """``/`` opens it; Enter keeps the filter, Esc goes back to the one before."""
@@ -49,7 +51,9 @@ class FilterBar(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._input = Input(placeholder="state close-wait and dport = :443    age > 5m    java", compact=True)
+        self._input = Input(
+            placeholder="state close-wait and dport = :443    age > 5m    java", compact=True, select_on_focus=False
+        )
         self._answer = Bar(id="answer")
         self._wrong = False
 
@@ -85,15 +89,17 @@ class FilterBar(Vertical):
     def wrong(self, error: FilterError) -> None:
         """Point at the character that is wrong; the rows shown stay those of the last good filter."""
         self._wrong = True
-        hint = f"{error.hint} (still showing the last good filter)"
         room = self.size.width - 5
+        hint = f"{error.hint} (showing the last good filter)"
         column = min(max(0, error.position - int(self._input.scroll_offset.x)), max(0, room))
+        if column + len(hint) + 2 > room:
+            hint = error.hint
         if column + len(hint) + 2 <= room:
             words = [Word(" " * (3 + column) + "^ ", "bad"), Word(hint, "warn")]
         elif column > len(hint):
             words = [Word("   " + hint.rjust(column - 1), "warn"), Word(" ^", "bad")]
         else:
-            words = [Word("   "), Word(error.hint, "warn"), Word(f" (at character {error.position + 1})", "bad")]
+            words = [Word(f"   at character {error.position + 1}: ", "bad"), Word(hint, "warn")]
         self._answer.say(words)
 
     @on(Input.Changed)

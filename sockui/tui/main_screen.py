@@ -6,35 +6,27 @@ sockets or compute views itself: it asks ``view`` with the last :class:`Poll`.
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical
 from textual.screen import Screen
 
-from sockui import report
 from sockui.config import Config
 from sockui.errors import FilterError
 from sockui.poller import Poll
-from sockui.tui import paragraphs, wording
+from sockui.tui import copying, wording
 from sockui.tui.bar import Bar, StateBar
+from sockui.tui.body import Body
+from sockui.tui.choices import Choices
 from sockui.tui.filter_bar import FilterBar
-from sockui.tui.pane import Pane
 from sockui.tui.pickers import ColumnChooser, SortPicker
-from sockui.tui.processes import ProcessRows
 from sockui.tui.sockets import SocketRows
 from sockui.tui.table import Table
 from sockui.view import process_tree, query, summary, table_view
-from sockui.view.columns import COLUMNS, SCREEN, require
-from sockui.view.diagram import diagram
-from sockui.view.explain import explain, explain_process
-from sockui.view.process_tree import ProcessTreeView
+from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.query import Query
 from sockui.view.table_view import Sort, TableView
 
@@ -50,23 +42,6 @@ QUIET_SECONDS = 0.6
 class MainScreen(Screen[None]):
     """Sockets or processes, with the explanation of what is under the cursor."""
 
-    DEFAULT_CSS = """
-    MainScreen {
-        & #body { height: 1fr; layout: vertical; }
-        & #tables { height: 1fr; width: 1fr; }
-        & #explainer { height: 1fr; max-height: 18; border-top: solid $primary; padding: 0 1; }
-        & #explainer:focus { border-top: thick $accent; }
-        & #explainer.-off { display: none; }
-        & #tables > .-off { display: none; }
-        &.-wide #body { layout: horizontal; }
-        &.-wide #tables { height: 1fr; }
-        &.-wide #explainer {
-            width: 44; height: 1fr; max-height: 100%; border-top: none; border-left: solid $primary;
-        }
-        &.-wide #explainer:focus { border-left: thick $accent; }
-        &.-huge #explainer { width: 64; }
-    }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("2", "view('sockets')", "Sockets"),
         Binding("3", "view('processes')", "Processes"),
@@ -91,20 +66,11 @@ class MainScreen(Screen[None]):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self._ascii = config.ascii
         self.poll: Poll | None = None
         self.view: TableView | None = None
-        self.tree_view: ProcessTreeView | None = None
-        self.filter: Query = query.EVERYTHING
-        self.sort = Sort.parse(config.sort)
-        self.tree_sort = process_tree.DEFAULT_SORT
-        self.folded: frozenset[int] = frozenset()
-        self.marked: set[int] = set()
-        self.showing = config.view
-        self._columns = config.columns
-        self._offset = 0
+        self.choices = Choices.of(config)
+        self.body = Body(self.choices, config.explainer, config.ascii)
         self._before_typing: Query = query.EVERYTHING
-        self._explainer = config.explainer
         self._last_key = 0.0
         self._waiting: tuple[Poll, TableView] | None = None
         self._note = ""
@@ -124,19 +90,14 @@ class MainScreen(Screen[None]):
         yield Bar(id="top")
         yield StateBar(id="states")
         yield FilterBar(id="filter")
-        with Container(id="body"):
-            with Vertical(id="tables"):
-                yield Table(id="sockets")
-                yield Table(id="processes")
-            yield Pane(id="explainer")
+        yield self.body
         yield Bar(id="status")
         yield Bar(id="hints")
 
     def on_mount(self) -> None:
-        self.query_one("#explainer").set_class(not self._explainer, "-off")
         self.query_one("#top", Bar).say(wording.top(None, self.sockui.poller.interval, False))
         self.query_one("#status", Bar).say(wording.reading())
-        self.action_view(self.showing)
+        self.action_view(self.choices.showing)
 
     def on_resize(self) -> None:
         width = self.app.size.width
@@ -144,16 +105,11 @@ class MainScreen(Screen[None]):
         self.set_class(width >= 170, "-huge")
         self._hint()
 
-    @property
-    def table(self) -> Table:
-        """The table in view."""
-        return self.query_one(f"#{self.showing}", Table)
-
     # --- results ----------------------------------------------------------------------------------
 
     def wants(self) -> tuple[Query, Sort]:
         """What the poller's thread should filter and sort by."""
-        return self.filter, self.sort
+        return self.choices.filter, self.choices.sort
 
     def take(self, poll: Poll, view: TableView | None) -> None:
         """Show a poll; ``view`` was built for what was wanted when the poll was made."""
@@ -169,7 +125,7 @@ class MainScreen(Screen[None]):
             self._waiting = (poll, view)
             return
         self._waiting = None
-        if view.query != self.filter or view.sort != self.sort:
+        if view.query != self.choices.filter or view.sort != self.choices.sort:
             self._build()
             return
         self._show(view)
@@ -183,80 +139,30 @@ class MainScreen(Screen[None]):
         """Filter and sort the last update again, because the person asked for it."""
         if self.poll is None or self.poll.update is None:
             return
-        self._show(table_view.build(self.poll.update, self.filter, self.sort, self.view))
+        self._show(table_view.build(self.poll.update, self.choices.filter, self.choices.sort, self.view))
 
     def _show(self, view: TableView) -> None:
         self.view = view
-        if self.showing == "sockets":
-            table = self.query_one("#sockets", Table)
-            table.empty_text = wording.nothing(view, self.filter.text)
-            table.show(SocketRows(view, self._columns, self._offset, self.marked), self.sort.text)
-        else:
-            self._show_tree()
-        chosen = wording.state_of_filter(self.filter.text)
+        self.body.show(view)
+        chosen = wording.state_of_filter(self.choices.filter.text)
         self.query_one("#states", StateBar).count(wording.state_counts(view), chosen)
         if self.query_one(FilterBar).is_open:
             self.query_one(FilterBar).answer(len(view.rows), view.total)
         self._status()
-        self._explain()
         self.sockui.renew_screens()
 
-    def _show_tree(self) -> None:
-        if self.view is None:
-            return
-        self.tree_view = process_tree.build_tree(self.view.update, self.filter, self.tree_sort, self.folded)
-        table = self.query_one("#processes", Table)
-        table.empty_text = wording.nothing(self.view, self.filter.text)
-        table.show(ProcessRows(self.tree_view, self._ascii), self.tree_sort.text)
-
     def _status(self) -> None:
-        words = wording.status(self.poll, self.view, self.filter.text, len(self.marked), self._note)
+        words = wording.status(self.poll, self.view, self.choices.filter.text, len(self.choices.marked), self._note)
         self.query_one("#status", Bar).say(words)
 
     def _hint(self) -> None:
-        words = wording.hints(self.showing, self.app.size.width, bool(self.filter.text))
+        words = wording.hints(self.choices.showing, self.app.size.width, bool(self.choices.filter.text))
         self.query_one("#hints", Bar).say(words)
 
     def say(self, note: str) -> None:
         """Say something in the status line until the next key."""
         self._note = note
         self._status()
-
-    # --- the row under the cursor -----------------------------------------------------------------
-
-    @property
-    def selected(self) -> int | None:
-        """Index in ``view.update`` of the socket under the cursor, None if there is none."""
-        view, table = self.view, self.query_one("#sockets", Table)
-        if self.showing != "sockets" or view is None or not 0 <= table.cursor < len(view.rows):
-            return None
-        return int(view.rows[table.cursor])
-
-    @property
-    def selected_process(self) -> process_tree.ProcessRow | None:
-        """The process under the cursor."""
-        table = self.query_one("#processes", Table)
-        if self.showing != "processes" or self.tree_view is None or not 0 <= table.cursor < len(self.tree_view.rows):
-            return None
-        return self.tree_view.rows[table.cursor]
-
-    @on(Table.CursorMoved)
-    def _moved(self) -> None:
-        self._explain()
-
-    def _explain(self) -> None:
-        if not self._explainer or self.view is None:
-            return
-        pane = self.query_one("#explainer", Pane)
-        index, process = self.selected, self.selected_process
-        if index is not None:
-            update, ascii_only = self.view.update, self._ascii
-            pane.show(paragraphs.explanation(explain(update, index), diagram(update, index, ascii_only)))
-        elif process is not None and process.pid > 0 and self.tree_view is not None:
-            pids = process_tree.pids_of_subtree(self.tree_view, process.pid) if process.folded else [process.pid]
-            pane.show(paragraphs.process(explain_process(self.view.update, process.pid, pids)))
-        else:
-            pane.show(())
 
     # --- keys -------------------------------------------------------------------------------------
 
@@ -269,23 +175,21 @@ class MainScreen(Screen[None]):
 
     def action_view(self, name: str) -> None:
         """Show sockets or processes."""
-        self.showing = name
-        for table in self.query("#tables > Table"):
-            table.set_class(table.id != name, "-off")
-        self.table.focus()
+        self.choices.showing = name
+        self.body.switch()
         self._hint()
         if self.view is not None:
             self._show(self.view)
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self._before_typing = self.filter
-        self.query_one(FilterBar).open(self.filter.text)
+        self._before_typing = self.choices.filter
+        self.query_one(FilterBar).open(self.choices.filter.text)
 
     @on(FilterBar.Changed)
     def _typed(self, event: FilterBar.Changed) -> None:
         try:
-            self.filter = query.compile(event.text)
+            self.choices.filter = query.compile(event.text)
         except FilterError as error:
             self.query_one(FilterBar).wrong(error)
             return
@@ -294,16 +198,16 @@ class MainScreen(Screen[None]):
     @on(FilterBar.Closed)
     def _typed_all(self, event: FilterBar.Closed) -> None:
         self.query_one(FilterBar).close()
-        self.table.focus()
+        self.body.table.focus()
         if not event.keep:
-            self.filter = self._before_typing
+            self.choices.filter = self._before_typing
         self._hint()
         self._build()
 
     def filter_by(self, text: str) -> None:
         """Put a filter in force."""
         try:
-            self.filter = query.compile(text)
+            self.choices.filter = query.compile(text)
         except FilterError as error:
             self.say(error.hint)
             return
@@ -312,38 +216,30 @@ class MainScreen(Screen[None]):
 
     @on(Bar.Pressed, "#states")
     def _pressed_state(self, event: Bar.Pressed) -> None:
-        word = "" if wording.state_of_filter(self.filter.text) == event.press else event.press
+        word = "" if wording.state_of_filter(self.choices.filter.text) == event.press else event.press
         self.filter_by(wording.filter_of_state(word))
 
     def action_back(self) -> None:
         """Go back one step: marks, filter, then the socket view."""
-        if self.marked:
-            self.marked.clear()
+        if self.choices.marked:
+            self.choices.marked.clear()
             self._build()
-        elif self.filter.text:
+        elif self.choices.filter.text:
             self.filter_by("")
         elif not isinstance(self.focused, Table):
-            self.table.focus()
-        elif self.showing != "sockets":
+            self.body.table.focus()
+        elif self.choices.showing != "sockets":
             self.action_view("sockets")
 
     def action_pick_sort(self) -> None:
         """Choose the order from a list."""
-        present = self.sort.text if self.showing == "sockets" else self.tree_sort.text
-        choices = wording.sort_choices(self.showing)
-        self.app.push_screen(SortPicker(choices, present), self._sort_by)
+        names = wording.sort_choices(self.choices.showing)
+        self.app.push_screen(SortPicker(names, self.choices.order.text), self._sort_by)
 
     def _sort_by(self, name: str | None) -> None:
-        if not name:
-            return
-        if self.showing == "sockets":
-            again = self.sort.column_name == name
-            self.sort = Sort(name, not self.sort.reverse if again else wording.begins_reversed(name))
+        if name:
+            self.choices.sort_by(name)
             self._build()
-        else:
-            again = self.tree_sort.column_name == name
-            self.tree_sort = Sort(name, not self.tree_sort.reverse if again else wording.begins_reversed(name))
-            self._show_tree()
 
     @on(Table.HeadingClicked)
     def _pressed_heading(self, event: Table.HeadingClicked) -> None:
@@ -351,15 +247,14 @@ class MainScreen(Screen[None]):
 
     def action_reverse(self) -> None:
         """Turn the order round."""
-        self._sort_by(self.sort.column_name if self.showing == "sockets" else self.tree_sort.column_name)
+        self._sort_by(self.choices.order.column_name)
 
     def action_mark(self) -> None:
         """Mark the socket, or take its mark, and go to the next."""
-        if self.selected is None or self.view is None:
+        if self.body.selected is None or self.view is None:
             return
-        key = int(self.view.update.keys[self.selected])
-        self.marked ^= {key}
-        self.table.action_move(1)
+        self.choices.mark(int(self.view.update.keys[self.body.selected]))
+        self.body.table.action_move(1)
         self._build()
 
     def action_pause(self) -> None:
@@ -376,16 +271,12 @@ class MainScreen(Screen[None]):
 
     def action_explainer(self) -> None:
         """Show or hide the explanation."""
-        self._explainer = not self._explainer
-        self.query_one("#explainer").set_class(not self._explainer, "-off")
-        if not self._explainer:
-            self.table.focus()
-        self._explain()
+        self.body.toggle_explainer()
 
     def action_columns(self) -> None:
         """Choose the columns."""
-        table = self.query_one("#sockets", Table)
-        if self.showing != "sockets" or not isinstance(table.rows, SocketRows):
+        table = self.body.table
+        if not isinstance(table.rows, SocketRows):
             return
         present = [column.name for column in table.rows.columns(table.size.width)]
         every = {**SCREEN, **COLUMNS}
@@ -395,79 +286,64 @@ class MainScreen(Screen[None]):
 
     def _take_columns(self, names: tuple[str, ...] | None) -> None:
         if names is not None:
-            self._columns, self._offset = names, 0
+            self.choices.choose_columns(names)
             self._build()
 
     def action_sideways(self, by: int) -> None:
         """Scroll the columns; in the tree, fold or unfold."""
-        if self.showing == "processes":
-            row = self.selected_process
-            if row is not None and row.has_children:
-                self.folded = self.folded | {row.pid} if by < 0 else self.folded - {row.pid}
-                self._show_tree()
-            return
-        table = self.query_one("#sockets", Table)
-        if isinstance(table.rows, SocketRows):
-            most = len(table.rows.columns(table.size.width)) - 1
-            self._offset = max(0, min(self._offset + by, most))
-            self._build()
+        row, table = self.body.selected_process, self.body.table
+        if row is not None and row.has_children:
+            self.choices.fold(row.pid, by < 0)
+        elif isinstance(table.rows, SocketRows):
+            self.choices.scroll_columns(by, len(table.rows.columns(table.size.width)))
+        self._build()
 
     @on(Table.Entered)
     def action_enter(self) -> None:
         """All about the socket; of a process, its sockets."""
-        process = self.selected_process
-        if process is not None and self.tree_view is not None:
-            self.showing = "sockets"
-            self.filter_by(process_tree.filter_text(self.tree_view, process))
+        process = self.body.selected_process
+        if process is not None and self.body.processes is not None:
+            self.choices.showing = "sockets"
+            self.filter_by(process_tree.filter_text(self.body.processes, process))
             self.action_view("sockets")
         elif isinstance(self.focused, StateBar):
             self.focused.action_press()
-        elif self.selected is not None:
+        elif self.body.selected is not None:
             self.sockui.show_details()
 
     def action_remedy(self) -> None:
         """What to do about the socket."""
-        if self.selected is not None:
+        if self.body.selected is not None:
             self.sockui.show_remedy()
         else:
             self.say("Remediation is for a socket: press 2 and choose one.")
 
     # --- copying ----------------------------------------------------------------------------------
 
-    def _chosen(self) -> list[int]:
-        """Rows of the update: the marked sockets, or the one under the cursor."""
-        if self.view is None:
-            return []
-        marked = np.isin(self.view.update.keys, np.fromiter(self.marked, np.uint64))
-        rows = [int(row) for row in np.flatnonzero(marked)]
-        return rows or ([self.selected] if self.selected is not None else [])
+    def _copy(self, text: str, nothing: str) -> None:
+        if text:
+            self.sockui.copy(text)
+        else:
+            self.say(f"Not copied: {nothing}.")
 
     def action_copy_summary(self) -> None:
-        """Copy what chat should know: the socket's summary, the marked sockets' together, or the process's."""
-        process = self.selected_process
+        """Copy what chat should know: of the marked sockets, the socket or the process under the cursor."""
+        process, text = self.body.selected_process, ""
         if self.view is not None and process is not None and process.pid > 0:
-            self.sockui.copy(summary.summary_process(self.view.update, process.pid))
-        elif self.view is not None and (rows := self._chosen()):
-            self.sockui.copy(summary.summary(self.view.update, rows))
-        else:
-            self.say("Not copied: nothing is selected.")
+            text = summary.summary_process(self.view.update, process.pid)
+        elif self.view is not None:
+            text = copying.sockets(self.view, self.choices.marked, self.body.selected)
+        self._copy(text, "nothing is selected")
 
     def action_copy_table(self) -> None:
         """Copy the marked rows, or the table as filtered and sorted, as text in a code block."""
-        if self.view is None or not len(self.view.rows):
-            self.say("Not copied: the table is empty.")
-            return
-        view = self.view
-        if self.marked:
-            shown = np.isin(view.update.keys[view.rows], np.fromiter(self.marked, np.uint64))
-            view = dataclasses.replace(view, rows=view.rows[shown])
-        text = io.StringIO()
-        report.write(view, "table", text, [require(name) for name in self._columns], 120)
-        self.sockui.copy(f"```\n{text.getvalue()}```")
+        self._copy(
+            copying.table(self.view, self.choices.marked, self.choices.columns) if self.view else "",
+            "the table is empty",
+        )
 
     def action_copy_full(self) -> None:
         """Copy all that is known of the socket under the cursor."""
-        if self.view is None or self.selected is None:
-            self.say("Not copied: no socket is selected.")
-            return
-        self.sockui.copy(summary.full(self.view.update, self.selected))
+        view, selected = self.view, self.body.selected
+        text = summary.full(view.update, selected) if view is not None and selected is not None else ""
+        self._copy(text, "no socket is selected")

@@ -17,25 +17,10 @@ from textual.widgets import OptionList, SelectionList, Static
 from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
-_CSS = """
-    align: center middle;
-    & > Vertical {
-        width: 64;
-        max-width: 100%;
-        height: auto;
-        max-height: 100%;
-        border: round $primary;
-        background: $surface;
-        padding: 0 1;
-    }
-    & OptionList { height: auto; max-height: 16; border: none; background: $surface; }
-"""
-
 
 class SortPicker(ModalScreen[str | None]):
     """Choose what to sort by; Enter on the present order reverses it."""
 
-    DEFAULT_CSS = "SortPicker {" + _CSS + "}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,s", "dismiss(None)", "Back"),
         Binding("j", "down", "Down", show=False),
@@ -78,7 +63,6 @@ class SortPicker(ModalScreen[str | None]):
 class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
     """Choose the columns; none chosen is the default set for the width."""
 
-    DEFAULT_CSS = "ColumnChooser {" + _CSS + "& SelectionList { height: auto; max-height: 16; border: none; }}"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss(None)", "Back"),
         Binding("enter", "take", "Take", priority=True),

@@ -51,7 +51,7 @@ class ProcessRows(Rows):
             if state in _ALWAYS or (state in self._present and width >= 78) or width >= 150
         ]
         fixed += [Heading("UDP", "UDP", 5, True)] if width >= 100 else []
-        fixed += [Heading("oldest", "Oldest", 8, True), Heading("fds", "FDs", 11, True)]
+        fixed += [Heading("oldest", "Oldest", 8, True), Heading("fds", "FDs", 10, True)]
         if width >= 150:
             fixed += [Heading("user", "User", 10, False), Heading("unit", "Unit", 18, False)]
         while width - sum(heading.width + 1 for heading in fixed) < 16 and len(fixed) > 3:
@@ -112,4 +112,6 @@ def _descriptors(row: ProcessRow) -> Cell:
         return str(process.fd_count), "dim"
     share = process.fd_count / process.fd_limit
     style = "bad" if share >= _FULL_SHARE else "warn" if share >= _HIGH_SHARE else "dim"
-    return f"{process.fd_count}/{process.fd_limit}", style
+    limit = process.fd_limit
+    short = f"{limit}" if limit < 10_000 else f"{limit // 1000}k" if limit < 10_000_000 else f"{limit // 1_000_000}M"
+    return f"{process.fd_count}/{short}", style

@@ -30,7 +30,6 @@ class RemedyScreen(Screen[None]):
         Binding("c,enter", "copy", "Copy the command"),
         Binding("C", "copy_all", "Copy the page"),
     ]
-    DEFAULT_CSS = "RemedyScreen Pane { height: 1fr; padding: 0 1; }"
 
     def __init__(self, subject: Subject) -> None:
         super().__init__()

@@ -16,6 +16,8 @@ from textual.screen import Screen
 from sockui.tui.bar import Bar, Word
 from sockui.tui.pane import Pane, Paragraph
 
+_COPY = (Word("c", "key"), Word(" copy"))
+
 
 class TextScreen(Screen[None]):
     """``refresh_text`` is asked again after every poll, so that what is shown stays true."""
@@ -58,7 +60,6 @@ class TextScreen(Screen[None]):
 
     def on_mount(self) -> None:
         pane = self.query_one(Pane)
-        pane.styles.height = "1fr"
         pane.show(self._refresh_text(), from_top=True)
         pane.focus()
 

@@ -68,7 +68,7 @@ _JSON = (
         choices=("tcp", "udp"),
         width=5,
         aliases=("proto",),
-        texts=lambda update: [fmt.protocol(row) for row in update.sockets],
+        texts=fields.protocol_texts,
     ),
     words(
         fields.family_words,

@@ -115,7 +115,12 @@ class Facts:
             return 0
         sockets = self.update.sockets
         same = sockets["pid"] == self.row["pid"]
-        for name in ("state", "owner", "protocol"):
+        # two protocols share only the codes of ESTABLISHED and CLOSE
+        for name in (
+            "state",
+            "owner",
+            *(("protocol",) if self.row["state"] in (State.ESTABLISHED, State.CLOSE) else ()),
+        ):
             same &= sockets[name] == self.row[name]
         return int(np.count_nonzero(same & (self.update.life != Life.ENDED)))
 

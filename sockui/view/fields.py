@@ -24,6 +24,7 @@ UNCONN = 12  # code of UDP's CLOSE, after the last State
 STATE_WORDS = ("", *(state_name(state) for state in State), "UNCONN")  # by State, then UNCONN
 TIMER_WORDS = tuple(timer.name.lower() for timer in Timer)
 OWNER_WORDS = {Owner.KERNEL: "kernel", Owner.HIDDEN: "needs root", Owner.UNFOUND: "not in sight", Owner.UNKNOWN: "-"}
+PROTOCOL_TEXTS = ("tcp", "tcp6", "udp", "udp6")
 NOT_ACCEPTED = "(not accepted)"
 OWNERS = tuple(owner.name.lower() for owner in Owner)
 AGE_SOURCES = tuple(source.name.lower() for source in AgeSource)
@@ -98,6 +99,12 @@ def coded(field: str, vocabulary: tuple[str, ...], known: Callable[[Update], Mas
 def protocol_words(update: Update) -> Words:
     """Protocol names."""
     return ("tcp", "udp"), np.where(update.sockets["protocol"] == Protocol.UDP, 1, 0)
+
+
+def protocol_texts(update: Update) -> list[str]:
+    """``tcp``, ``tcp6``, ``udp`` or ``udp6``."""
+    codes = protocol_words(update)[1] * 2 + family_words(update)[1]
+    return [PROTOCOL_TEXTS[code] for code in codes.tolist()]
 
 
 def family_words(update: Update) -> Words:

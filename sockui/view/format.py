@@ -6,6 +6,7 @@ widgets or markup.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import math
 import re
@@ -157,8 +158,11 @@ def protocol(row: Any) -> str:
 
 def cells(text: str) -> int:
     """How many terminal cells a text takes: wide East Asian characters two, combining ones none."""
-    if text.isascii():
-        return len(text)
+    return len(text) if text.isascii() else _cells(text)
+
+
+@functools.lru_cache(4096)  # ages with ≥ come back again and again
+def _cells(text: str) -> int:
     return sum(
         0
         if unicodedata.category(character) in ("Mn", "Me")

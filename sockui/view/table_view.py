@@ -136,7 +136,8 @@ def attention(update: Update) -> NDArray[np.int64]:
     classes[sockets["protocol"] == Protocol.UDP] = _UDP
 
     by_queue = np.isin(classes, (_FULL_LISTENER, _CLASSES[State.ESTABLISHED], _CLASSES[State.LISTEN], _UDP))
-    first = np.where(by_queue, -(recv_queue + send_queue), -fields.age_order(update))
+    queued = recv_queue + np.where(state == State.LISTEN, 0, send_queue)  # of a listener that is its backlog
+    first = np.where(by_queue, -queued, -fields.age_order(update))
     return np.asarray(classes * 2**44 + first)
 
 

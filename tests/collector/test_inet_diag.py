@@ -170,7 +170,7 @@ def test_same_length_other_attributes_are_told_apart() -> None:
 def test_the_last_of_two_rows_with_one_cookie_stays() -> None:
     rows, _, _ = decode(b"".join(Message(cookie=c, rqueue=q).bytes() for c, q in ((1, 10), (2, 20), (1, 30))))
 
-    assert [(2, 20), (1, 30)] == [(int(r["cookie"]), int(r["recv_queue"])) for r in rows]
+    assert [(int(r["cookie"]), int(r["recv_queue"])) for r in rows] == [(2, 20), (1, 30)]
 
 
 def test_errors_of_the_kernel_are_read() -> None:

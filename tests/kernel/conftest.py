@@ -45,7 +45,17 @@ def sockui_list(lab: Lab) -> Callable[..., dict[str, Any]]:
     """Run ``sockui list --format json`` in the lab's namespace, as a person would."""
 
     def run(*arguments: str) -> dict[str, Any]:
-        command = [sys.executable, "-m", "sockui", "list", "--netns", str(lab.namespace), "--format", "json", *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "sockui",
+            "list",
+            "--netns",
+            str(lab.namespace),
+            "--format",
+            "json",
+            *arguments,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)

@@ -102,13 +102,16 @@ def test_every_socket_of_ss_is_listed_the_same(lab: Lab, sockui_list: Callable[.
 
 
 def test_the_states_the_lab_made_are_all_there(lab: Lab, sockui_list: Callable[..., Row]) -> None:
-    rows = {(r["protocol"], endpoint(r["local_address"], r["local_port"]), endpoint(r["remote_address"], r["remote_port"])): r
-            for r in sockui_list()["sockets"]}  # fmt: skip
+    rows = {
+        (endpoint(r["local_address"], r["local_port"]), endpoint(r["remote_address"], r["remote_port"])): r
+        for r in sockui_list()["sockets"]
+        if r["protocol"] == "tcp"
+    }
     wanted = [made for made in lab.made if made.name not in ("ghost-close",)]
     assert {made.name for made in wanted} == {recipe.name for recipe in lab.recipes}
     for made in wanted:
         remote = endpoint(*made.remote) if made.remote[1] else "*"
-        name = ("tcp", endpoint(*made.local), remote)
+        name = (endpoint(*made.local), remote)
         if made.made_at_monotonic is not None and name in rows:
             assert rows[name]["state"] == made.state.name, made
         if made.pid and made.inode:

@@ -107,7 +107,8 @@ def test_what_needs_attention_comes_first(make_update: MakeUpdate) -> None:
         {"state": State.FIN_WAIT2, "known": MINI, "age": (30_000, -1)},  # an orphan: its timer ends it
         {"state": State.TIME_WAIT, "known": MINI, "age": (30_000, -1)},
         listener | {"recv_queue": 128},
-        listener,
+        listener | {"recv_queue": 1, "send_queue": 5},
+        listener | {"send_queue": 4096},  # its backlog is no queue
         {"protocol": Protocol.UDP, "state": State.CLOSE, "recv_queue": 5000},
         {"protocol": Protocol.UDP, "state": State.ESTABLISHED},
         {"state": State.CLOSE},

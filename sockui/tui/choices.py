@@ -1,0 +1,64 @@
+"""What the person at the keyboard has chosen to see: view, filter, order, columns, marks, folds.
+
+Owns these choices and how a key changes them. Must not touch widgets or build views.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sockui.config import Config
+from sockui.tui import wording
+from sockui.view import process_tree
+from sockui.view.query import EVERYTHING, Query
+from sockui.view.table_view import Sort
+
+
+@dataclass(slots=True)
+class Choices:
+    """The choices in force."""
+
+    showing: str  # "sockets" or "processes"
+    sort: Sort  # of the sockets
+    columns: tuple[str, ...]  # empty: those that fit the width
+    filter: Query = EVERYTHING
+    tree_sort: Sort = process_tree.DEFAULT_SORT
+    folded: frozenset[int] = frozenset()  # pids whose children are folded away
+    marked: set[int] = field(default_factory=set)  # keys of sockets
+    offset: int = 0  # columns scrolled away on the left
+
+    @classmethod
+    def of(cls, config: Config) -> Choices:
+        """Begin with what the configuration says."""
+        return cls(config.view, Sort.parse(config.sort), config.columns)
+
+    @property
+    def order(self) -> Sort:
+        """The order of the view that is showing."""
+        return self.sort if self.showing == "sockets" else self.tree_sort
+
+    def sort_by(self, name: str) -> None:
+        """Sort by a column: the biggest first where that is what people want; once more turns it round."""
+        order = self.order
+        again = order.column_name == name
+        order = Sort(name, not order.reverse if again else wording.begins_reversed(name))
+        if self.showing == "sockets":
+            self.sort = order
+        else:
+            self.tree_sort = order
+
+    def fold(self, pid: int, away: bool) -> None:
+        """Fold a process's children away, or show them again."""
+        self.folded = self.folded | {pid} if away else self.folded - {pid}
+
+    def mark(self, key: int) -> None:
+        """Mark a socket, or take its mark."""
+        self.marked ^= {key}
+
+    def scroll_columns(self, by: int, columns: int) -> None:
+        """Scroll sideways; one column stays."""
+        self.offset = max(0, min(self.offset + by, columns - 1))
+
+    def choose_columns(self, names: tuple[str, ...]) -> None:
+        """Show these columns; none: those that fit."""
+        self.columns, self.offset = names, 0
