@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
@@ -206,11 +207,12 @@ class SockuiApp(App[int]):
         self.call_from_thread(self._say_copied, text.count("\n") + 1, copied.message)
 
     def _say_copied(self, lines: int, message: str) -> None:
-        size = "1 line" if lines == 1 else f"{lines:,} lines"
-        if isinstance(self.screen, MainScreen) and "\n" not in message:
-            self.main.say(f"{size} {message}")
+        text = f"{'1 line' if lines == 1 else f'{lines:,} lines'} {message.replace(str(Path.home()), '~')}"
+        self.clear_notifications()
+        if isinstance(self.screen, MainScreen) and len(text) < self.size.width and "\n" not in text:
+            self.main.say(text)
         else:
-            self.notify(f"{size} {message}", timeout=8, markup=False)
+            self.notify(text, timeout=6, markup=False)
 
     @on(TextScreen.CopyAsked)
     def _copy_asked(self, event: TextScreen.CopyAsked) -> None:

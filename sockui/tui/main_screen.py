@@ -6,7 +6,6 @@ sockets or compute views itself: it asks ``view`` with the last :class:`Poll`.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -71,7 +70,7 @@ class MainScreen(Screen[None]):
         self.choices = Choices.of(config)
         self.body = Body(self.choices, config.explainer, config.ascii)
         self._before_typing: Query = query.EVERYTHING
-        self._last_key = 0.0
+        self._finger_on = False
         self._waiting: tuple[Poll, TableView] | None = None
         self._note = ""
 
@@ -95,6 +94,7 @@ class MainScreen(Screen[None]):
         yield Bar(id="hints")
 
     def on_mount(self) -> None:
+        self._quiet = self.set_interval(QUIET_SECONDS, self.finger_off, pause=True)
         self.query_one("#top", Bar).say(wording.top(None, self.sockui.poller.interval, False))
         self.query_one("#status", Bar).say(wording.reading())
         self.action_view(self.choices.showing)
@@ -118,19 +118,18 @@ class MainScreen(Screen[None]):
         if poll.error or view is None:
             self._status()
             return
-        quiet = time.monotonic() - self._last_key
-        if self.view is not None and quiet < QUIET_SECONDS:
-            if self._waiting is None:
-                self.set_timer(QUIET_SECONDS - quiet + 0.05, self._show_waiting)
+        if self.view is not None and self._finger_on:
             self._waiting = (poll, view)
             return
-        self._waiting = None
         if view.query != self.choices.filter or view.sort != self.choices.sort:
             self._build()
             return
         self._show(view)
 
-    def _show_waiting(self) -> None:
+    def finger_off(self) -> None:
+        """No key was pressed for a while: what waited may be shown."""
+        self._finger_on = False
+        self._quiet.pause()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             self.take(*waiting)
@@ -168,7 +167,9 @@ class MainScreen(Screen[None]):
 
     def on_key(self) -> None:
         """Remember that a finger is on the keys, and let the last note go."""
-        self._last_key = time.monotonic()
+        self._finger_on = True
+        self._quiet.reset()
+        self._quiet.resume()
         if self._note:
             self._note = ""
             self._status()

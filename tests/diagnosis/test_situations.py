@@ -6,7 +6,6 @@ import ipaddress
 import os
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -49,6 +48,7 @@ def situation(*given: dict[str, Any], age: int = 10_000) -> Situation:
     return Situation(int(classify(sockets, ages)[0]))
 
 
+WRAPPED = {"state": S.ESTABLISHED, "send_queue": 500, "timer": Timer.ON, "retransmits": 2, "backoff": 4}
 CASES: list[tuple[Situation, dict[str, Any]]] = [
     (X.CLOSE_WAIT_UNREAD, {"state": S.CLOSE_WAIT, "recv_queue": 1, "shutdown": Shutdown.RECEIVE}),
     (X.CLOSE_WAIT_READ, {"state": S.CLOSE_WAIT, "shutdown": Shutdown.RECEIVE}),
@@ -100,8 +100,13 @@ CASES: list[tuple[Situation, dict[str, Any]]] = [
     (  # retransmits is 8 bits wide: 258 reads 2
         X.ESTABLISHED_UNREACHABLE,
         {
-            "state": S.ESTABLISHED, "send_queue": 500, "timer": Timer.ON, "retransmits": 2, "backoff": 4,
-            "total_rto": 258, "total_rto_recoveries": 1,
+            "state": S.ESTABLISHED,
+            "send_queue": 500,
+            "timer": Timer.ON,
+            "retransmits": 2,
+            "backoff": 4,
+            "total_rto": 258,
+            "total_rto_recoveries": 1,
         },
     ),
     (X.PEER_NOT_READING, {"state": S.ESTABLISHED, "send_queue": 33_624, "timer": Timer.PERSIST, "snd_wnd": 0}),
@@ -226,7 +231,7 @@ MADE = {
 
 
 @pytest.fixture(scope="module")
-def seen() -> Iterator[dict[str, set[Situation]]]:
+def seen() -> dict[str, set[Situation]]:
     """Recipe -> the situations of its sockets, once the slowest of them (5 s without reading) has come to be."""
     if os.geteuid() != 0:
         pytest.skip("making network namespaces needs root")
@@ -252,11 +257,11 @@ def seen() -> Iterator[dict[str, set[Situation]]]:
             time.sleep(0.2)
         collector.close()
 
-    with Lab(MADE, namespace=f"situations-{os.getpid()}") as lab:
+    with Lab(tuple(MADE), namespace=f"situations-{os.getpid()}") as lab:
         thread = threading.Thread(target=look, args=(lab,))
         thread.start()
         thread.join()
-    yield found
+    return found
 
 
 @pytest.mark.kernel

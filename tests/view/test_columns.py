@@ -9,7 +9,7 @@ import pytest
 
 from sockui.errors import UsageError
 from sockui.model import Known, Owner, Process, Protocol, State, Timer
-from sockui.tracker import Update
+from sockui.tracker import Life, Update
 from sockui.view import format as fmt
 from sockui.view.column import take
 from sockui.view.columns import COLUMNS, NAMES, SCREEN, find, require
@@ -242,6 +242,21 @@ def test_every_holder_of_a_shared_socket_is_named(make_update: MakeUpdate, make_
     ]
 
 
+def test_a_listener_counts_connections_not_bytes(make_update: MakeUpdate) -> None:
+    update = make_update([{"state": State.LISTEN, "recv_queue": 1500, "send_queue": 4096}, {"recv_queue": 1500}])
+    assert COLUMNS["recv_queue"].texts(update) == ["1500", "1.5k"]
+    assert COLUMNS["send_queue"].texts(update) == ["4096", "0"]
+
+
+def test_taken_rows_keep_what_belongs_to_them(make_update: MakeUpdate) -> None:
+    update = make_update([{"cookie": 10 + life, "life": life, "age": (life * 1000, -1)} for life in Life])
+    taken = take(update, np.array([3, 1]))
+    assert taken.sockets["cookie"].tolist() == taken.keys.tolist() == [13, 11]
+    assert taken.ages["min_ms"].tolist() == [3000, 1000]
+    assert taken.life.tolist() == [3, 1]
+    assert len(taken.path) == 2
+
+
 def test_mini_sockets_have_no_user(make_update: MakeUpdate) -> None:
     update = make_update([{"known": int(Known.COOKIE | Known.MINI), "state": State.TIME_WAIT}])
     assert values(update)["uid"] is None
@@ -281,8 +296,9 @@ def test_known_agrees_with_json_everywhere(make_update: MakeUpdate, make_process
             {"known": 0, "remote": ("0.0.0.0", 0), "local": ("0.0.0.0", 0)},
             {"pid": 5, "age": (1, 2), "timer": Timer.ON, "rtt": 5},
             {"owner": Owner.LISTENER, "pid": 5, "state": State.LISTEN},
+            {"pid": 6},
         ],
-        [make_process(5, unit="a.service", cgroup="/a")],
+        [make_process(5, unit="a.service", cgroup="/a"), make_process(6, cmdline=())],
     )
     for column in (COLUMNS | SCREEN).values():
         known = [value is not None for value in column.json(update)]

@@ -233,6 +233,11 @@ ALL = [0, 1, 2, 3, 4, 5, 6]
         ("kworker", [6]),
         ("close-wait", [0]),
         ("fin-wait", []),
+        ("e-wait", [0, 3]),
+        ("b8:10", []),  # of [2001:db8::7]:1025
+        (":*", []),  # a socket without a peer shows only *
+        ("0.0.0.0", []),
+        ("*", [4, 5]),
         ("estab", [1, 2, 6]),
         ("udp", [5]),
         ("tcp6", [1, 2, 4]),
@@ -294,6 +299,8 @@ def test_what_a_filter_chooses(text: str, expected: list[int] | None, host: Upda
         ("pid < 3,4", 6, "a list of values goes with = and !="),
         ("pid ~ 4", 6, "use = or <"),
         ("fwmark = 3", 0, "does not read the mark"),
+        (f'process ~ "{"(" * 3000}{")" * 3000}"', 11, "too large"),
+        ("process ~ a{99999999999}", 10, "too large"),
         ("dev = nosuchdevice", 6, "no network device of that name"),
         ("not " * 60 + "java", 36, "nested 50 deep"),
     ],
@@ -318,6 +325,21 @@ def test_long_and_deep_filters_work(host: Update) -> None:
 
 def test_a_process_that_is_gone_is_still_found_by_its_pid(make_update: MakeUpdate) -> None:
     assert rows("pid = 77", make_update([{"pid": 77}, {"pid": 78}])) == [0]
+
+
+def test_a_process_without_a_unit_has_no_text_that_could_match(
+    make_update: MakeUpdate, make_process: MakeProcess
+) -> None:
+    update = make_update([{"pid": 1}, {"pid": 2}], [make_process(1), make_process(2, unit="a.service")])
+    assert rows("unit ~ .*", update) == [1]
+    assert rows("unit = *", update) == [1]
+    assert rows("unit != b", update) == [1]
+
+
+def test_a_word_across_the_colon_ends_the_address(make_update: MakeUpdate) -> None:
+    update = make_update([{"local": ("10.5.0.1", 80)}, {"local": ("10.1.5.0", 80)}, {"local": ("10.1.15.0", 8)}])
+    assert rows("5.0:80", update) == [1]
+    assert rows("5.0:8", update) == [1, 2]
 
 
 def test_queries_are_equal_by_their_text() -> None:
@@ -371,10 +393,11 @@ def cells(update: Update) -> list[str]:
     columns = [COLUMNS[name] for name in ("protocol", "state", "process", "user", "unit")]
     columns += [SCREEN[name] for name in ("local", "remote", "command")]
     texts = [column.texts(update) for column in columns]
+    texts.append([text.replace("_", "-") for text in COLUMNS["state"].texts(update)])
     return ["\n".join(row).casefold() for row in zip(*texts, strict=True)]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_bare_word_is_a_substring_of_a_cell(host: Update, data: st.DataObject) -> None:
     shared = 6  # of a second holder there is no cell

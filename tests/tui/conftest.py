@@ -1,0 +1,47 @@
+"""The app on given snapshots, without a thread and without a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sockui.clipboard import Clipboard
+from sockui.config import Config
+from sockui.model import Snapshot
+from sockui.tui.app import SockuiApp
+from tests.tui.scenes import Screen, Start
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Start the app on given snapshots, without a thread and without a terminal."""
+
+    @asynccontextmanager
+    async def begin(
+        *shots: Snapshot, size: tuple[int, int] = (100, 30), config: Config | None = None
+    ) -> AsyncIterator[Screen]:
+        waiting: list[Snapshot] = []
+        written: list[str] = []
+
+        class Replay:
+            source = "netlink"
+
+            def collect(self) -> Snapshot:
+                return waiting.pop(0)
+
+            def close(self) -> None:
+                pass
+
+        environ = {"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}
+        clipboard = Clipboard("auto", environ, written.append, directory=tmp_path)
+        app = SockuiApp(config or Config(), Replay(), clipboard=clipboard, start_polling=False)
+        async with app.run_test(size=size) as pilot:
+            screen = Screen(app, pilot, waiting, written)
+            for shot in shots:
+                await screen.poll(shot)
+            yield screen
+
+    return begin

@@ -1,0 +1,236 @@
+"""What keys do, and what stays where it was."""
+
+from __future__ import annotations
+
+import base64
+
+from sockui.model import State
+from tests.tui.scenes import PROCESSES, Start, process, snapshot, sock
+
+TWO = (sock(1, State.CLOSE_WAIT), sock(2, State.LISTEN), sock(3, State.ESTABLISHED, 812))
+
+
+async def test_the_first_poll_fills_the_screen(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        assert screen.bar("#top").startswith(" sockui  web-3  netlink")
+        assert "CLOSE_WAIT 1" in screen.bar("#states")
+        assert "3 sockets: 2 named, 1 belong to processes of other users  sudo sockui" in screen.bar("#status")
+        header, first, *_ = screen.lines("#sockets")
+        assert "State" in header
+        assert "CLOSE_WAIT" in first
+        assert "127.0.0.1:443" in first
+        assert "java/4312" in first
+
+
+async def test_the_cursor_stays_on_its_socket_when_rows_move(start: Start) -> None:
+    async with start(snapshot(10, sock(5), sock(6), sock(7))) as screen:
+        await screen.press("down", "down")
+        key = screen.app.main.view.update.keys[screen.app.main.body.selected]  # type: ignore[union-attr,index]
+        assert key == 7
+        await screen.poll(snapshot(12, sock(1, State.CLOSE_WAIT), sock(2, State.CLOSE_WAIT), sock(5), sock(6), sock(7)))
+        assert screen.app.main.body.table.cursor == 4
+        assert screen.app.main.view.update.keys[screen.app.main.body.selected] == 7  # type: ignore[union-attr,index]
+
+
+async def test_an_ended_socket_stays_struck_through_then_goes(start: Start) -> None:
+    async with start(snapshot(10, sock(1), sock(2))) as screen:
+        await screen.poll(snapshot(12, sock(2)))
+        assert not any("×" in line for line in screen.lines("#sockets")), "one absence proves nothing"
+        await screen.poll(snapshot(14, sock(2)))
+        ended = next(line for line in screen.lines("#sockets") if ":10001" in line)
+        assert ended.startswith("×")
+        await screen.poll(snapshot(30, sock(2)))
+        assert not any(":10001" in line for line in screen.lines("#sockets"))
+
+
+async def test_a_new_socket_is_marked_for_one_poll(start: Start) -> None:
+    async with start(snapshot(10, sock(1))) as screen:
+        await screen.poll(snapshot(12, sock(1), sock(2)))
+        assert next(line for line in screen.lines("#sockets") if ":10002" in line).startswith("+")
+        await screen.poll(snapshot(14, sock(1), sock(2)))
+        assert next(line for line in screen.lines("#sockets") if ":10002" in line).startswith(" ")
+
+
+async def test_nothing_moves_under_a_finger(start: Start) -> None:
+    async with start(snapshot(10, sock(5), sock(6))) as screen:
+        before = screen.lines("#sockets")
+        await screen.pilot.press("down")
+        await screen.poll(snapshot(12, sock(1, State.CLOSE_WAIT), sock(5), sock(6)))
+        assert [line for line in screen.lines("#sockets") if "CLOSE_WAIT" in line] == []
+        assert screen.lines("#sockets") == before
+        screen.app.main.finger_off()
+        await screen.pilot.pause()
+        assert "CLOSE_WAIT" in screen.lines("#sockets")[1]
+
+
+async def test_typing_a_filter_narrows_at_once_and_a_typo_keeps_the_last_good_view(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        await screen.press("slash", *"nginx")
+        assert "nginx/812" in screen.lines("#sockets")[1]
+        assert "java" not in "".join(screen.lines("#sockets"))
+        assert "1 of 3 sockets" in screen.bar("#answer")
+        await screen.press("space", "left_parenthesis")
+        assert "nginx/812" in screen.lines("#sockets")[1]
+        assert "^" in screen.bar("#answer")
+        assert screen.app.main.choices.filter.text != screen.app.main.query_one("#filter Input").value  # type: ignore[attr-defined]
+        await screen.press("enter")
+        assert screen.app.main.query_one("#filter").has_class("-open"), "a wrong filter is not put in force"
+        await screen.press("escape")
+        assert len([line for line in screen.lines("#sockets") if "127.0.0.1" in line]) == 3
+
+
+async def test_a_filter_is_edited_not_replaced_and_escape_goes_back_one_step(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        await screen.press("slash", *"java", "enter")
+        await screen.press("space")
+        assert "1 marked" in screen.bar("#status")
+        await screen.press("slash", "x")
+        assert screen.app.main.choices.filter.text == "javax"
+        await screen.press("escape")
+        assert screen.app.main.choices.filter.text == "java"
+        await screen.press("escape")
+        assert (screen.app.main.choices.marked, screen.app.main.choices.filter.text) == (set(), "java")
+        await screen.press("escape")
+        assert screen.app.main.choices.filter.text == ""
+
+
+async def test_a_count_in_the_header_filters_and_again_shows_all(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        await screen.pilot.click("#states", offset=(3, 0))
+        assert screen.app.main.choices.filter.text == "state close-wait and protocol = tcp"
+        await screen.pilot.click("#states", offset=(3, 0))
+        assert screen.app.main.choices.filter.text == ""
+        screen.app.main.query_one("#states").focus()
+        await screen.press("right", "enter")
+        assert screen.app.main.choices.filter.text == "state established and protocol = tcp"
+
+
+async def test_sorting_by_key_by_list_and_by_header(start: Start) -> None:
+    sockets = [sock(cookie, recv_queue=queue) for cookie, queue in ((1, 5), (2, 500), (3, 50))]
+
+    def queues() -> list[str]:
+        return [line.split()[3] for line in screen.lines("#sockets")[1:4]]
+
+    async with start(snapshot(10, *sockets)) as screen:
+        header = screen.lines("#sockets")[0]
+        await screen.pilot.click("#sockets", offset=(header.index("Recv-Q") + 2, 0))
+        assert queues() == ["500", "50", "5"], "the biggest first"
+        await screen.press("S")
+        assert queues() == ["5", "50", "500"]
+        await screen.press("s")
+        assert type(screen.app.screen).__name__ == "SortPicker"
+        await screen.press("enter")
+        assert queues() == ["500", "50", "5"], "the present order chosen again is turned round"
+
+
+async def test_the_process_tree_folds_and_leads_to_the_sockets(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        await screen.press("3")
+        lines = [line.replace("└─ ", "").strip(" ▾") for line in screen.lines("#processes")[1:4]]
+        assert [line.split()[0] for line in lines] == ["systemd", "java", "nginx"]
+        await screen.press("down", "h")
+        assert not any("nginx" in line for line in screen.lines("#processes"))
+        assert "CLOSE_WAIT" in screen.app.main.query_one("#explainer").text  # type: ignore[attr-defined]
+        await screen.press("enter")
+        assert screen.app.main.choices.filter.text == "pid = 4312,812"
+        assert len([line for line in screen.lines("#sockets") if "127.0.0.1" in line]) == 3
+        await screen.press("3", "l")
+        assert any("nginx" in line for line in screen.lines("#processes"))
+
+
+async def test_copying_says_only_what_is_known(start: Start) -> None:
+    async with start(snapshot(10, *TWO), size=(200, 40)) as screen:
+        await screen.press("c")
+        await screen.app.workers.wait_for_complete()
+        await screen.pilot.pause()
+        assert "sent to the terminal (OSC 52), also in" in screen.bar("#status")
+        sent = "".join(screen.terminal)
+        assert sent.startswith("\x1b]52;c;")
+        text = base64.b64decode(sent.removeprefix("\x1b]52;c;").removesuffix("\a")).decode()
+        assert "CLOSE_WAIT" in text
+        assert "127.0.0.1:443" in text
+        assert "java" in text
+        assert "web-3" in text
+
+
+async def test_marked_rows_are_copied_together_and_as_a_table(start: Start) -> None:
+    async with start(snapshot(10, *TWO), size=(200, 40)) as screen:
+        await screen.press("space", "space", "C")
+        await screen.app.workers.wait_for_complete()
+        text = base64.b64decode("".join(screen.terminal)[7:-1]).decode()
+        assert text.startswith("```\n")
+        assert text.endswith("```")
+        assert len(text.splitlines()) == 5, "fences, header and the two marked rows"
+
+
+async def test_remediation_copies_the_command_under_the_cursor(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        await screen.press("r")
+        assert type(screen.app.screen).__name__ == "RemedyScreen"
+        await screen.press("j", "c")
+        await screen.app.workers.wait_for_complete()
+        command = base64.b64decode("".join(screen.terminal)[7:-1]).decode()
+        assert command.startswith(("ss ", "ps ", "ls ", "lsof "))
+        assert not command.endswith("\n")
+        await screen.press("escape")
+        assert screen.app.screen is screen.app.main
+
+
+async def test_enter_shows_all_about_the_socket(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        await screen.press("enter")
+        text = screen.app.screen.query_one("#text").text  # type: ignore[attr-defined]
+        assert "last_ack_recv" in text
+        assert "127.0.0.1:443" in text
+        await screen.press("escape")
+
+
+async def test_pause_and_interval(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        await screen.press("p")
+        assert screen.app.poller.paused
+        assert "PAUSED" in screen.bar("#top")
+        await screen.press("p", "plus")
+        assert (screen.app.poller.paused, screen.app.poller.interval) == (False, 5.0)
+        await screen.press("minus", "minus")
+        assert "every 1 s" in screen.bar("#top")
+
+
+async def test_eighty_by_twenty_four_has_everything(start: Start) -> None:
+    async with start(snapshot(10, *TWO), size=(80, 24)) as screen:
+        header = screen.lines("#sockets")[0]
+        assert all(title in header for title in ("State", "Age", "Recv-Q", "Send-Q", "Local", "Remote", "Process"))
+        assert "The peer has closed" in screen.app.main.query_one("#explainer").text  # type: ignore[attr-defined]
+        await screen.pilot.resize_terminal(40, 10)
+        await screen.pilot.resize_terminal(1, 1)
+        await screen.pilot.resize_terminal(200, 50)
+        assert "127.0.0.1:10001" in "".join(screen.lines("#sockets"))
+
+
+async def test_names_from_outside_stay_text(start: Start) -> None:
+    evil = process(4312, "[/x]\x1b[31m\u202e")
+    shot = snapshot(10, *TWO, processes=(PROCESSES[1], evil, PROCESSES[812]))
+    async with start(shot) as screen:
+        for key in ("3", "2", "r", "escape", "enter", "escape", "question_mark", "escape"):
+            await screen.press(key)
+            painted = "".join(strip.text for strip in screen.app.screen._compositor.render_strips())
+            assert "\x1b" not in painted
+            assert "\u202e" not in painted
+        assert any(r"[/x]\e" in line for line in screen.lines("#sockets"))
+
+
+async def test_a_failed_poll_keeps_what_was_there_and_says_so(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        before = screen.lines("#sockets")
+
+        def fail() -> None:
+            from sockui.errors import NetlinkError
+
+            raise NetlinkError("the kernel did not answer within 5 s")
+
+        screen.app.poller._collector.collect = fail  # type: ignore[assignment,method-assign]
+        screen.app.poller.tick()
+        await screen.pilot.pause()
+        assert screen.lines("#sockets") == before
+        assert "the kernel did not answer within 5 s" in screen.bar("#status")
+        assert "last good poll" in screen.bar("#status")

@@ -1,0 +1,142 @@
+"""A process in its sockets, and a state in general."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sockui.errors import UsageError
+from sockui.knowledge import words
+from sockui.model import Host, Owner, Process, Shutdown, State
+from sockui.tracker import Life, Update
+from sockui.view.explain import GENERIC, explain_process, explain_state
+
+MakeUpdate = Callable[..., Update]
+MakeProcess = Callable[..., Process]
+DEFAULTS = Host(
+    "web1",
+    "Linux 6.18.44",
+    {
+        "net.ipv4.tcp_fin_timeout": "60",
+        "net.ipv4.tcp_retries2": "15",
+        "net.ipv4.tcp_orphan_retries": "0",
+        "net.ipv4.tcp_syn_retries": "6",
+        "net.ipv4.tcp_syn_linear_timeouts": "4",
+        "net.ipv4.tcp_synack_retries": "5",
+        "net.ipv4.ip_local_port_range": "32768\t60999",
+        "net.core.somaxconn": "4096",
+    },
+)
+SILENT: dict[str, Any] = {"bytes_sent": 0, "bytes_received": 1}
+CLOSE_WAIT: dict[str, Any] = {
+    "state": State.CLOSE_WAIT,
+    "shutdown": Shutdown.RECEIVE,
+    "recv_queue": 1,
+    "pid": 4312,
+    "fd": 87,
+    "inode": 225749,
+    "age": (2_530_000, 2_530_020),
+    "last_ack_recv": 2_530_000,
+    "last_data_recv": 2_530_000,
+    **SILENT,
+}
+
+
+def test_a_process_in_its_sockets(make_update: MakeUpdate, make_process: MakeProcess) -> None:
+    java = make_process(
+        4312,
+        started_at=1_700_000_000 - 7_200,
+        fd_count=900,
+        fd_limit=1_000,
+        unit="app.service",
+        cgroup="/system.slice/app.service",
+        cmdline=("java", "-jar", "a b.jar"),
+    )
+    rows = [
+        CLOSE_WAIT | {"age": (5_000, -1), "inode": 1},
+        CLOSE_WAIT | {"age": (90_000, -1), "inode": 2, "recv_queue": 0},
+        {"pid": 4312, "inode": 3},
+        {"pid": 4313, "inode": 4, "age": (999_000, -1), "state": State.FIN_WAIT2},
+        {"pid": 50, "inode": 5, "holders": 2},  # the lowest holder is named; 4312 holds it too
+        {"pid": 50, "inode": 6},
+        CLOSE_WAIT | {"life": Life.ENDED, "age": (9_999_999, -1), "inode": 7},
+        {"pid": 4312, "inode": 0, "owner": Owner.LISTENER},
+    ]
+    update = make_update(rows, [java], [(5, 50, 3), (5, 4312, 4)])
+    own = explain_process(update, 4312, ())
+    assert own.heading == "java 4312"
+    assert own.totals == (("ESTABLISHED", 3), ("CLOSE_WAIT", 2))
+    assert own.stuck == 3
+    assert own.oldest == 1
+    assert (
+        own.oldest_text
+        == "CLOSE_WAIT ≥ 1 min 30 s, 10.9.9.9:40001: The peer has closed; we read all but have not closed"
+    )
+    assert own.facts == (
+        "User app",
+        "Unit app.service",
+        "Cgroup /system.slice/app.service",
+        "Started 2 h ago",
+        "Command java -jar 'a b.jar'",
+        "900 of 1,000 descriptors open (90 %)",
+        "1 socket with more than one holder",
+        "1 connection not accepted yet",
+    )
+    subtree = explain_process(update, 4312, (4312, 4313))
+    assert dict(subtree.totals)["FIN_WAIT2"] == 1
+    assert subtree.oldest == 3
+    assert "With 1 process below it" in subtree.facts
+
+
+def test_an_unknown_process(make_update: MakeUpdate) -> None:
+    known = explain_process(make_update([]), 4242, ())
+    assert known.heading == "process 4242"
+    assert known.totals == ()
+    assert known.oldest == -1
+
+
+@pytest.mark.parametrize(
+    "text", ["close-wait", "CLOSE_WAIT", "FIN_WAIT_2", "ESTAB", "syn-received", "unconn", "TIME-WAIT"]
+)
+def test_explain_state_in_any_spelling(text: str) -> None:
+    page = explain_state(text, DEFAULTS)
+    assert all(len(line) <= 78 for line in page.splitlines())
+    assert "{" not in page
+    assert not page.endswith("\n")
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_explain_every_state_with_live_settings(state: State) -> None:
+    page = explain_state(state.name, DEFAULTS)
+    for edge in words.state(state.name.lower()).left_by:
+        assert f"  {edge.state}: " in page
+
+
+def test_explain_state_uses_this_hosts_settings() -> None:
+    flat = " ".join(explain_state("fin-wait-2", DEFAULTS).split())
+    assert "After close() also tcp_fin_timeout: 1 min." in flat
+    trap = Host("h", "Linux", {"net.ipv4.tcp_fin_timeout": "70"})
+    assert "After close() also tcp_fin_timeout: 20 s." in " ".join(explain_state("fin-wait-2", trap).split())
+
+
+def test_generic_values_cover_every_placeholder() -> None:
+    for state in State:
+        explain_state(state.name, Host("h", "Linux"))
+    assert GENERIC["holder"] == "the application"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("clos-wait", "did you mean CLOSE_WAIT"),
+        ("fin_wait", "FIN_WAIT"),
+        ("qqq", "states are ESTABLISHED"),
+        ("", "states are"),
+    ],
+)
+def test_an_unknown_state_gets_suggestions(text: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="is not a TCP state") as raised:
+        explain_state(text, DEFAULTS)
+    assert hint in str(raised.value)
