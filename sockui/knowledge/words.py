@@ -59,7 +59,7 @@ class CauseWords:
     tell: str  # how to tell
     when: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
-    likely: tuple[str, ...] = ()  # if all of these hold the evidence speaks for it, as it does if ``when`` is not empty
+    likely: tuple[str, ...] = ()  # the evidence speaks for it if all of these hold; none: if ``when`` is not empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class SockuiApp(App[int]):
         *,
         start_polling: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(ansi_color=config.theme in ("ansi", "mono") or None)  # the terminal's own colours, or none
         self.config = config
         self._start_polling = start_polling
         self.clipboard_route = clipboard or Clipboard(config.clipboard, os.environ, self._to_terminal)

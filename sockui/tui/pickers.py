@@ -13,9 +13,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import OptionList, SelectionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
-from textual.widgets.selection_list import Selection
 
 
 class SortPicker(ModalScreen[str | None]):
@@ -37,7 +36,8 @@ class SortPicker(ModalScreen[str | None]):
         options = []
         for name, meaning in self._choices:
             mark = "▼" if f"-{name}" == self._present else "▲" if name == self._present else " "
-            options.append(Option(Text.assemble(f"{mark} {name:<22}", (meaning, "dim")), id=name))
+            prompt = Text.assemble(f"{mark} {name:<22}", (meaning, "dim"), no_wrap=True, overflow="ellipsis")
+            options.append(Option(prompt, id=name))
         with Vertical():
             yield Static("Sort by   (Enter: choose, again: reverse; Esc: back)", markup=False)
             yield OptionList(*options)
@@ -64,33 +64,43 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
     """Choose the columns; none chosen is the default set for the width."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss(None)", "Back"),
+        Binding("escape,q,o", "dismiss(None)", "Back"),
         Binding("enter", "take", "Take", priority=True),
+        Binding("space", "toggle", "On or off", priority=True),
+        Binding("x", "none", "Default set"),
         Binding("j", "down", "Down", show=False),
         Binding("k", "up", "Up", show=False),
-        Binding("x", "none", "Default", show=False),
     ]
 
     def __init__(self, choices: Sequence[tuple[str, str]], present: Sequence[str]) -> None:
-        """``choices`` are (name, what it means) in the order of the table; ``present`` the names shown."""
+        """``choices`` are (name, what it means); ``present`` the names shown, in their order."""
         super().__init__()
         self._choices = choices
-        self._present = present
+        self._chosen = list(present)
 
     def compose(self) -> ComposeResult:
-        selections = [
-            Selection(Text.assemble(f"{name:<22}", (meaning, "dim")), name, name in self._present)
-            for name, meaning in self._choices
-        ]
         with Vertical():
             yield Static("Columns   (Space: on/off; Enter: take; x: default set; Esc: back)", markup=False)
-            yield SelectionList(*selections)
+            yield OptionList(*(self._prompt(name, meaning) for name, meaning in self._choices))
+
+    def _prompt(self, name: str, meaning: str) -> Text:
+        box = "[x]" if name in self._chosen else "[ ]"
+        return Text.assemble(f"{box} {name:<22}", (meaning, "dim"), no_wrap=True, overflow="ellipsis")
+
+    def action_toggle(self) -> None:
+        """Add the column at the end, or take it away."""
+        options = self.query_one(OptionList)
+        at = options.highlighted or 0
+        name, meaning = self._choices[at]
+        if name in self._chosen:
+            self._chosen.remove(name)
+        else:
+            self._chosen.append(name)
+        options.replace_option_prompt_at_index(at, self._prompt(name, meaning))
 
     def action_take(self) -> None:
         """Take the chosen ones, in the order they had, new ones last."""
-        chosen = self.query_one(SelectionList).selected
-        kept = [name for name in self._present if name in chosen]
-        self.dismiss((*kept, *(name for name, _ in self._choices if name in chosen and name not in kept)))
+        self.dismiss(tuple(self._chosen))
 
     def action_none(self) -> None:
         """Go back to the default set."""
@@ -98,8 +108,8 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
 
     def action_down(self) -> None:
         """Go down."""
-        self.query_one(SelectionList).action_cursor_down()
+        self.query_one(OptionList).action_cursor_down()
 
     def action_up(self) -> None:
         """Go up."""
-        self.query_one(SelectionList).action_cursor_up()
+        self.query_one(OptionList).action_cursor_up()

@@ -18,7 +18,7 @@ from sockui.view.column import Column, number, process_words, words
 
 
 def _milliseconds(value: float) -> str:
-    return f"{value:.1f}ms" if value < 100 else f"{value:.0f}ms"
+    return f"{value * 1000:.0f}µs" if value < 1 else f"{value:.1f}ms" if value < 100 else f"{value:.0f}ms"
 
 
 def _seconds(value: float) -> str:
@@ -129,7 +129,7 @@ _JSON = (
         wide=34,
         aliases=("comm", "program", "name"),
         texts=fields.owner_texts,
-        shorten=fmt.fit_owner,
+        shorten=fields.fit_owner,
     ),
     number("fd", fields.held, name="fd", title="FD", help="descriptor by which that process holds the socket", width=6),
     number("uid", Known.UID, name="uid", title="UID", help="user id of the socket", width=10),

@@ -16,16 +16,16 @@ Span: TypeAlias = tuple[str, str]
 """Text, and its role: ``plain``, ``seen`` or ``present``."""
 
 _PICTURE = """\
-     LISTEN          SYN_SENT
-       │ SYN            │ SYN-ACK
-    SYN_RECV ──ACK─► ESTABLISHED
-           close() │      │ FIN
-              ┌────┘      └────┐
-          FIN_WAIT1        CLOSE_WAIT
-         ACK │  │ FIN          │ close()
-     FIN_WAIT2  CLOSING     LAST_ACK
-         FIN │  │ ACK          │ ACK
-          TIME_WAIT ──60 s──► CLOSE"""
+  LISTEN          SYN_SENT
+    │ SYN            │ SYN-ACK
+ SYN_RECV ──ACK─► ESTABLISHED
+        close() │      │ FIN
+           ┌────┘      └────┐
+       FIN_WAIT1        CLOSE_WAIT
+      ACK │  │ FIN          │ close()
+  FIN_WAIT2  CLOSING     LAST_ACK
+      FIN │  │ ACK          │ ACK
+       TIME_WAIT ──60 s──► CLOSE"""
 
 _ASCII = str.maketrans("│─┌┐└┘►", "|-++++>")
 _NAME = re.compile(

@@ -240,7 +240,7 @@ def _timer(facts: Facts) -> str:
         return f"Timer {when}, nothing repeated"
     name = {
         Timer.ON: "Next retransmission" if row["retransmits"] else "Retransmission timer",
-        Timer.KEEPALIVE: "Next keepalive probe",
+        Timer.KEEPALIVE: "Keepalive timer",
         Timer.PERSIST: "Next window probe",
     }
     if timer == Timer.ON and state in (State.SYN_SENT, State.SYN_RECV):

@@ -114,7 +114,7 @@ def _causes(facts: Facts, situation: words.SituationWords) -> tuple[Cause, ...]:
     conditions, found = facts.conditions, []
     for cause in situation.causes:
         if set(cause.when) <= conditions and not set(cause.unless) & conditions:
-            supported = bool(cause.when) or (bool(cause.likely) and set(cause.likely) <= conditions)
+            supported = set(cause.likely) <= conditions if cause.likely else bool(cause.when)
             found.append(Cause(fill(cause.text, facts.values), fill(cause.tell, facts.values), supported))
     return tuple(sorted(found, key=lambda cause: not cause.supported))
 

@@ -208,8 +208,10 @@ class Facts:
         listener = self.update.sockets[self.listener] if self.listener >= 0 else None
         heard_since = bool(self.stall and self.stall.min_ms > int(row["last_ack_recv"]) + ONE_WAY_MS)
         orphan = tcp and unheld and state not in (*_UNHELD_STATES, State.LISTEN, State.SYN_RECV)
+        ephemeral = low is not None and high is not None and low <= row["local_port"] <= high
         return {
             "mini": mini,
+            "queues": queues,
             "held": bool(self.holders) or (knows(row, Known.INODE) and row["inode"] != 0),
             "orphan": orphan,
             "unaccepted": tcp and unheld and state in _UNHELD_STATES,
@@ -238,8 +240,11 @@ class Facts:
             "small_backlog": listener is not None and listener["send_queue"] <= SMALL_BACKLOG,
             "refused": state == State.LISTEN and knows(row, Known.MEMORY) and row["drops"] > 0,
             "half_accepted": self.half_accepted,
-            "first_data": knows(row, Known.COUNTERS) and row["bytes_acked"] <= 1 and row["bytes_received"] == 0,
-            "ephemeral": low is not None and high is not None and low <= row["local_port"] <= high,
+            "first_data": (ephemeral or self.half_accepted)  # we connected, and nothing of ours ever arrived
+            and knows(row, Known.COUNTERS)
+            and row["bytes_acked"] <= 1
+            and row["bytes_received"] == 0,
+            "ephemeral": ephemeral,
             "fin_timeout_doubled": fin_timeout > 60,
             "fin_timeout_trap": 60 < fin_timeout < 120,
             "nearly_over": timer and row["timer_ms"] <= NEARLY_OVER_MS,

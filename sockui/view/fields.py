@@ -168,6 +168,17 @@ def owner_texts(update: Update) -> list[str]:
     return texts
 
 
+def fit_owner(text: str, room: int) -> str:
+    """``name/pid`` in exactly ``room`` cells; where both do not fit the name stands alone: half a pid is none.
+
+    Where there is no room to say both by whom a connection is not accepted and that it is not, the second stays.
+    """
+    name, slash, rest = text.rpartition("/")
+    if fmt.cells(text) <= room or not slash:
+        return fmt.fit(text, room)
+    return fmt.fit(NOT_ACCEPTED.strip("()") if rest.endswith(NOT_ACCEPTED) else name, room)
+
+
 def command(process: Process) -> str:
     """The command line as one text; shown, never run."""
     return " ".join(process.cmdline)

@@ -173,7 +173,7 @@ def _cells(text: str) -> int:
     )
 
 
-def _clip(text: str, room: int) -> str:
+def clip(text: str, room: int) -> str:
     """The longest beginning of a text that takes at most ``room`` cells."""
     while cells(text) > room:
         text = text[: len(text) - max(1, (cells(text) - room) // 2)]
@@ -186,7 +186,7 @@ def fit(text: str, room: int, right: bool = False) -> str:
         return text.rjust(room) if right else text.ljust(room)
     taken = cells(text)
     if taken > room:
-        text = _clip(text, room - 1) + "…" if room > 0 else ""
+        text = clip(text, room - 1) + "…" if room > 0 else ""
         taken = cells(text)
     padding = " " * (room - taken)
     return padding + text if right else text + padding
@@ -195,11 +195,3 @@ def fit(text: str, room: int, right: bool = False) -> str:
 def fit_endpoint(text: str, room: int) -> str:
     """An endpoint in exactly ``room`` cells; what is left out is the beginning, for the port says most."""
     return text.ljust(room) if len(text) <= room else "…" + text[len(text) - room + 1 :] if room > 0 else ""
-
-
-def fit_owner(text: str, room: int) -> str:
-    """``name/pid`` in exactly ``room`` cells; what is left out is the end of the name, so that the pid stays whole."""
-    name, slash, rest = text.rpartition("/")
-    if cells(text) <= room or not slash or len(rest) + 4 > room:
-        return fit(text, room)
-    return fit(f"{_clip(name, room - len(rest) - 2)}…/{rest}", room)

@@ -63,12 +63,7 @@ def summary(update: Update, indexes: Sequence[int]) -> str:
         return _several(update, indexes)
     facts = Facts(update, int(indexes[0]), mark=code)
     known = explain_facts(facts)
-    found = [
-        _head(facts),
-        f"- What: {known.title}. {known.sentence}",
-        f"- Whose turn: {known.turn}",
-        f"- Ends: {known.ends}",
-    ]
+    found = [_head(facts), *_meaning(known)]
     found += [f"- {line}" for line in _telling(facts, known)]
     if known.first is not None:
         found.append(f"- First: {known.first.text}" + (f" {code(known.first.command)}" if known.first.command else ""))

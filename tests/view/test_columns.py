@@ -227,6 +227,24 @@ def test_the_owner_cell_says_why_there_is_no_process(make_update: MakeUpdate, ma
     assert COLUMNS["holders"].json(update) == [[], None, None, None, [], [{"pid": 999, "process": None, "fd": 7}]]
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("java/4312", "java/4312   "),
+        ("postgres-worker/43125", "postg…/43125"),
+        ("进程名字名字/43125", "进程…/43125 "),
+        ("kworker/0:1/4312", "kworke…/4312"),
+        ("nginx/812 (not accepted)", "not accepted"),
+        ("needs root", "needs root  "),
+        ("a/4194304", "a/4194304   "),
+    ],
+)
+def test_an_owner_that_is_cut_keeps_its_pid(text: str, shown: str) -> None:
+    assert COLUMNS["process"].cell(text, 12) == shown
+    assert all(fmt.cells(COLUMNS["process"].cell(text, room)) == room for room in range(40))
+    assert COLUMNS["process"].cell("nginx-worker/812 (not accepted)", 25) == "nginx…/812 (not accepted)"
+
+
 def test_every_holder_of_a_shared_socket_is_named(make_update: MakeUpdate, make_process: MakeProcess) -> None:
     update = make_update(
         [{"pid": 10, "fd": 3, "inode": 77, "holders": 3}],
@@ -255,6 +273,13 @@ def test_taken_rows_keep_what_belongs_to_them(make_update: MakeUpdate) -> None:
     assert taken.ages["min_ms"].tolist() == [3000, 1000]
     assert taken.life.tolist() == [3, 1]
     assert len(taken.path) == 2
+
+
+@pytest.mark.parametrize(
+    ("rtt", "text"), [(4, "4µs"), (999, "999µs"), (1000, "1.0ms"), (99_900, "99.9ms"), (250_000, "250ms")]
+)
+def test_round_trips(make_update: MakeUpdate, rtt: int, text: str) -> None:
+    assert COLUMNS["rtt_ms"].texts(make_update([{"rtt": rtt}])) == [text]
 
 
 def test_mini_sockets_have_no_user(make_update: MakeUpdate) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from sockui.diagnosis.situations import Situation
 from sockui.model import Host, Known, Owner, Process, State, Timer
 from sockui.tracker import Update
@@ -184,3 +186,21 @@ def test_idle_without_keepalive_cannot_know_whether_the_peer_exists(make_update:
     assert "no timer runs, so it can last for ever" in idle.ends
     assert guarded.ends.endswith("keepalive finds the peer gone (next timer in 1 min).")
     assert not any("vanished" in cause.text for cause in guarded.causes)
+
+
+@pytest.mark.parametrize(("port", "asked"), [(40_000, True), (22, False)])
+def test_a_full_queue_far_away_is_possible_only_for_whoever_connected(
+    make_update: MakeUpdate, port: int, asked: bool
+) -> None:
+    row = {"local": ("10.0.0.1", port), "send_queue": 5, "snd_wnd": 65_536, "timer": Timer.ON, "retransmits": 5}
+    causes = explain(make_update([row | {"pid": 9, "backoff": 5, "bytes_acked": 1}], host=DEFAULTS), 0).causes
+    found = [cause for cause in causes if cause.text.startswith("The peer never took us in")]
+    assert bool(found) == asked
+    assert not any(cause.supported for cause in found), "possible, not proved"
+
+
+def test_what_waits_is_claimed_only_if_the_queues_are_known(make_update: MakeUpdate) -> None:
+    assert explain(make_update([{"pid": 9}]), 0).turn == "Nobody: nothing waits in its queues."
+    assert explain(make_update([{"pid": 9, "known": 0}]), 0).turn == (
+        "Nobody: what waits in its queues is not known from this source."
+    )

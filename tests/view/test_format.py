@@ -123,15 +123,8 @@ def test_everything_that_fits_takes_exactly_its_cells(text: str, room: int) -> N
     shown = fmt.escape(text)
     assert fmt.cells(fmt.fit(shown, room)) == room
     assert fmt.cells(fmt.fit(shown, room, right=True)) == room
-    assert fmt.cells(fmt.fit_owner(f"{shown}/4312", room)) == room
 
 
 def test_an_endpoint_that_is_cut_keeps_its_port() -> None:
     assert fmt.fit_endpoint("192.168.100.200:54321", 17) == "…68.100.200:54321"
     assert fmt.fit_endpoint("10.0.0.1:443", 15) == "10.0.0.1:443   "
-
-
-def test_an_owner_that_is_cut_keeps_its_pid() -> None:
-    assert fmt.fit_owner("postgres-worker/43125", 12) == "postg…/43125"
-    assert fmt.fit_owner("nginx/812 (not accepted)", 16) == "nginx/812 (not …"
-    assert fmt.fit_owner("kworker/0:1/77", 20) == "kworker/0:1/77      "

@@ -1,0 +1,258 @@
+"""The real program on a real terminal, looking at real sockets: what only a pty shows."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pyte
+import pytest
+
+from sockui.lab.run import Lab
+from sockui.lab.scene import Made
+
+pytestmark = pytest.mark.pty
+
+DEADLINE = 20.0  # s, generous: what is tested is what happens, not how fast
+ENTER, ESCAPE, DOWN = "\r", "\x1b", "\x1b[B"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    names = ["close-wait-unread", "fin-wait2-held", "listen-full", "established"]
+    with Lab(names, namespace=f"e2e-{os.getpid()}") as made:
+        yield made
+
+
+UNKNOWN = re.compile(rb"\x1b\[[<>=?][0-9;]*[a-zA-Z$][a-z]?|\x1bP.*?\x1b\\|\x1b\].*?\x07", re.DOTALL)
+"""What pyte does not know: the kitty keyboard protocol, private reports, device control and system commands."""
+
+
+class Terminal:
+    """A program on a pty, and the screen that it has painted."""
+
+    def __init__(self, arguments: list[str], size: tuple[int, int], environ: dict[str, str]) -> None:
+        columns, lines = size
+        self.screen = pyte.Screen(columns, lines)
+        self.stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.unread = b""
+        base = {name: value for name, value in os.environ.items() if name not in ("TMUX", "STY", "NO_COLOR", "DISPLAY")}
+        self.child = pexpect.spawn(
+            sys.executable,
+            ["-m", "sockui", *arguments],
+            dimensions=(lines, columns),
+            env={**base, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **environ},
+        )
+
+    def read(self) -> None:
+        """Take what has come, wait a little for more."""
+        try:
+            data = self.child.read_nonblocking(65536, timeout=0.1)
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            self.stream.feed(UNKNOWN.sub(b"", self.unread))
+            self.unread = b""
+            return
+        self.raw += data
+        self.unread += data
+        whole, begun, _ = self.unread.rpartition(b"\x1b")  # a sequence may be cut in two
+        if begun and not re.search(rb"\x1bP(?!.*\x1b\\)", self.unread, re.DOTALL):
+            self.stream.feed(UNKNOWN.sub(b"", whole))
+            self.unread = self.unread[len(whole) :]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.screen.display)
+
+    def wait(self, what: str | Callable[[str], object]) -> str:
+        """Read until the screen shows a text or fulfils a condition."""
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            if what in self.text if isinstance(what, str) else what(self.text):
+                return self.text
+            self.read()
+        raise AssertionError(f"{what} did not appear; the screen shows:\n{self.text}")
+
+    def send(self, keys: str) -> None:
+        self.child.send(keys)
+
+    def sent_to_clipboard(self, pattern: bytes = rb"\x1b\]52;c;([A-Za-z0-9+/=]+)\x07") -> str:
+        """The text of the newest OSC 52 sequence."""
+        end = time.monotonic() + DEADLINE
+        while not (found := re.findall(pattern, self.raw)):
+            assert time.monotonic() < end, "nothing was sent"
+            self.read()
+        return base64.b64decode(found[-1]).decode()
+
+    def ended(self) -> int:
+        """Wait for the end; the exit code."""
+        end = time.monotonic() + DEADLINE
+        while self.child.isalive() and time.monotonic() < end:
+            self.read()
+        self.read()
+        assert not self.child.isalive(), self.text
+        return int(self.child.exitstatus if self.child.exitstatus is not None else -self.child.signalstatus)
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal(lab: Lab, tmp_path: Path) -> Iterator[Open]:
+    opened: list[Terminal] = []
+
+    def begin(*arguments: str, size: tuple[int, int] = (120, 36), **environ: str) -> Terminal:
+        where = ["--netns", lab.namespace] if lab.namespace else []
+        home = {
+            "HOME": str(tmp_path),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22",
+        }
+        opened.append(Terminal([*where, *arguments], size, {**home, **environ}))
+        return opened[-1]
+
+    yield begin
+    for each in opened:
+        if each.child.isalive():
+            each.child.close(force=True)
+
+
+def socket_of(lab: Lab, name: str) -> Made:
+    return next(made for made in lab.made if made.name == name)
+
+
+def test_an_incident_from_start_to_paste(lab: Lab, terminal: Open, tmp_path: Path) -> None:
+    stuck = socket_of(lab, "close-wait-unread")
+    peer = f"{stuck.remote[0]}:{stuck.remote[1]}"
+    ui = terminal()
+
+    shown = ui.wait(peer)  # the table is on the screen
+    assert re.search(r"CLOSE_WAIT +\S+ +301 ", shown)
+    assert re.search(rf"{re.escape(peer)} +{stuck.process}\b", shown)
+
+    ui.send("/")  # filter
+    ui.send(f"state close-wait and dport = :{stuck.remote[1]}")
+    ui.wait(lambda text: "1 of" in text and "LISTEN " not in text.split("\n", 4)[4])
+    ui.send(ENTER)
+
+    # the explanation, from this socket's own numbers
+    ui.wait("The peer has closed.")
+    ui.wait("300 unread bytes; the other 1 in")
+    ui.wait("Nothing but close()")
+    ui.wait(f"{stuck.process} {stuck.pid}")
+
+    ui.send("r")  # remediation
+    ui.wait(f"$ ps -L -o tid,stat,wchan:24,comm -p {stuck.pid}")
+    ui.wait("What not to do")
+    ui.send("c")
+    assert ui.sent_to_clipboard() == f"ps -L -o tid,stat,wchan:24,comm -p {stuck.pid}"
+    ui.send("q")
+
+    ui.wait("State ")
+    ui.raw = b""
+    ui.send("c")  # the summary for chat
+    summary = ui.sent_to_clipboard()
+    assert "CLOSE_WAIT" in summary
+    assert peer in summary
+    assert f"{stuck.process}" in summary
+    assert "300 unread bytes" in summary
+    assert not summary.endswith("\n")
+    ui.wait("sent to the terminal (OSC 52), also in ~/state/sockui/copied.md")
+    assert (tmp_path / "state/sockui/copied.md").read_text() == summary + "\n"
+
+    ui.send(ESCAPE)  # every socket again, sorted by the receive queue
+    ui.wait(lambda text: "1 of" not in text)
+    ui.send("s")
+    ui.wait("Sort by")
+    ui.send("j" * 6)
+    ui.send(ENTER)
+    ui.wait(lambda text: re.search(r"[▲▼]", text))
+
+    ui.send("3")  # processes
+    ui.wait(lambda text: re.search(r"lab-\w+ .*\d+", text) and "CLOSEW" in text)
+    ui.send("2")
+    ui.wait("Recv-Q")
+
+    ui.send("q")
+    assert ui.ended() == 0
+    after = ui.raw[ui.raw.rindex(b"\x1b[?1049l") :]
+    assert b"\x1b[?25h" in ui.raw[-400:], "the cursor is back"
+    assert b"\x1b[?1000h" not in after, "the mouse is given back"
+
+
+def test_under_tmux_the_text_goes_plain_and_wrapped(lab: Lab, terminal: Open) -> None:
+    ui = terminal(TMUX="/nonexistent,1,0", TERM="tmux-256color")
+    ui.wait("CLOSE_WAIT")
+    ui.send("c")
+    plain = ui.sent_to_clipboard()
+    wrapped = ui.sent_to_clipboard(rb"\x1bPtmux;\x1b\x1b\]52;c;([A-Za-z0-9+/=]+)\x07\x1b\\")
+    assert plain == wrapped
+    ui.wait("tmux set -s set-clipboard on")
+    ui.send("q")
+    assert ui.ended() == 0
+
+
+def test_eighty_by_twenty_four_without_colour_or_unicode(lab: Lab, terminal: Open) -> None:
+    ui = terminal("--theme", "mono", size=(80, 24), LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", TERM="vt100")
+    text = ui.wait("CLOSE_WAIT")
+    assert text.isascii()
+    assert not re.search(rb"\x1b\[[0-9;]*(?:3[0-7]|4[0-7]|38|48|9[0-7])[0-9;]*m", ui.raw), "no colour is sent"
+    ui.send(DOWN)
+    ui.send("r")
+    ui.wait("What to do")
+    ui.send("q")
+    ui.wait("State")
+    ui.send("q")
+    assert ui.ended() == 0
+
+
+def test_resizing_and_every_key_of_the_footer(lab: Lab, terminal: Open) -> None:
+    ui = terminal(size=(80, 24))
+    ui.wait("CLOSE_WAIT")
+    for lines, columns in ((10, 40), (50, 200), (1, 1), (24, 80)):
+        ui.child.setwinsize(lines, columns)
+        ui.screen.resize(lines, columns)
+        ui.read()
+    ui.wait("q quit")
+    steps = [("p", "PAUSED"), ("p", "every"), ("+", "every 5 s"), ("-", "every 2 s"), ("?", "Keys"), ("q", "State"),
+             ("o", "[x] state"), ("q", "q quit"), ("d", "OSC 52"), (" ", "1 marked"), ("C", "OSC 52"),
+             (ENTER, "Esc back"), ("q", "q quit")]  # fmt: skip
+    for keys, expected in steps:
+        ui.send(keys)
+        ui.wait(expected)
+    ui.send("e")
+    ui.wait(lambda text: "Turn" not in text)
+    ui.send("q")
+    assert ui.ended() == 0
+
+
+def test_the_end_of_the_line_ends_the_program(terminal: Open) -> None:
+    ui = terminal()
+    ui.wait("sockui")
+    os.close(ui.child.fileno())  # the SSH connection is gone
+    end = time.monotonic() + DEADLINE
+    while ui.child.isalive() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not ui.child.isalive(), "it still runs without a terminal"
+
+
+def test_sigterm_restores_the_terminal(terminal: Open) -> None:
+    ui = terminal()
+    ui.wait("CLOSE_WAIT")
+    ui.child.kill(signal.SIGTERM)
+    assert ui.ended() == 128 + signal.SIGTERM
+    assert b"\x1b[?1049l" in ui.raw
+
+
+def test_a_wrong_filter_is_pointed_at_before_the_screen_is_taken(terminal: Open) -> None:
+    ui = terminal("sport = :99999999")
+    assert ui.ended() == 2
+    assert b"\x1b[?1049h" not in ui.raw
+    assert b"^" in ui.raw

@@ -1,0 +1,299 @@
+"""Remedies: commands that are whole, quoted and in the order of harm, and that the real tools take."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sockui.diagnosis.situations import Situation
+from sockui.knowledge import words
+from sockui.model import Coverage, Known, Owner, Process, Protocol, State, Timer
+from sockui.tracker import Life, Tracker, Update
+from sockui.view.facts import Facts
+from sockui.view.remedy import Remedy, Step, commands, remedy
+
+MakeUpdate = Callable[..., Update]
+MakeProcess = Callable[..., Process]
+CLOSE_WAIT: dict[str, Any] = {"state": State.CLOSE_WAIT, "recv_queue": 1, "pid": 4312, "fd": 87, "inode": 225749}
+
+
+def pasted(page: Remedy) -> list[str]:
+    return [step.command for step in page.steps if step.command]
+
+
+def test_close_wait_unread(make_update: MakeUpdate, make_process: MakeProcess) -> None:
+    java = make_process(4312, fd_count=1_000, fd_limit=1_024, unit="app@1.service")
+    page = remedy(make_update([CLOSE_WAIT], [java], [(225749, 4312, 87)]), 0)
+    assert page.situation is Situation.CLOSE_WAIT_UNREAD
+    filter_ = "'( src = 10.0.0.1 and sport = :80 and dst = 10.9.9.9 and dport = :40000 )'"
+    assert [(step.command, step.effect) for step in page.steps] == [
+        ("ps -L -o tid,stat,wchan:24,comm -p 4312", "reads"),
+        (f"ss -tanpeoi {filter_}", "reads"),
+        ("ss -tnpe state close-wait | grep -F pid=4312,", "reads"),
+        ("prlimit --pid 4312 --nofile=2048:", "changes settings"),
+        (f"ss -tK state close-wait {filter_}", "drops connections, needs root"),
+        ("systemctl restart -- app@1.service", "drops connections, needs root"),
+        (None, ""),
+        (None, ""),
+    ]
+    destroy = page.steps[4]
+    assert destroy.text == ("Destroy this one socket. Frees its memory only: fd 87 stays open, so the leak remains.")
+    assert ("tcp_fin_timeout, tcp_tw_reuse, tcp_max_tw_buckets", "None of them acts on CLOSE_WAIT.") in page.do_not
+
+
+def test_steps_follow_the_ladder(make_update: MakeUpdate) -> None:
+    rungs = [words.RUNGS.index(step.rung) for step in remedy(make_update([CLOSE_WAIT]), 0).steps]
+    assert rungs == sorted(rungs)
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "expected"),
+    [
+        ("10.0.0.1", "10.0.0.2", "'( src = 10.0.0.1 and sport = :80 and dst = 10.0.0.2 and dport = :99 )'"),
+        ("::1", "2001:db8::2", "'( src = [::1] and sport = :80 and dst = [2001:db8::2] and dport = :99 )'"),
+        (
+            "::ffff:10.0.0.1",
+            "::ffff:10.0.0.2",
+            "'( src = 10.0.0.1 and sport = :80 and dst = 10.0.0.2 and dport = :99 )'",
+        ),
+    ],
+)
+def test_filters(make_update: MakeUpdate, local: str, remote: str, expected: str) -> None:
+    update = make_update([{"local": (local, 80), "remote": (remote, 99)}])
+    assert commands(Facts(update, 0))["filter"] == expected
+
+
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "::"])
+def test_a_wildcard_is_not_filtered_by_address(make_update: MakeUpdate, wildcard: str) -> None:
+    row = {"state": State.CLOSE, "protocol": Protocol.UDP, "local": (wildcard, 53), "remote": (wildcard, 0)}
+    known = commands(Facts(make_update([row]), 0))
+    assert known["filter"] == "'( sport = :53 )'"
+    assert "remote_host" not in known
+
+
+def test_without_root_the_step_says_what_would_make_the_pid_known(make_update: MakeUpdate) -> None:
+    row = CLOSE_WAIT | {"pid": 0, "fd": -1, "owner": Owner.HIDDEN, "uid": 1000}
+    page = remedy(make_update([row], coverage=Coverage(1, 0, fix="sudo sockui")), 0)
+    learn = page.steps[0]
+    assert learn == Step(
+        "look",
+        "Learn which process of uid 1000 holds it: only root may look. Then the steps name it.",
+        "sudo sockui",
+        "reads, needs root",
+    )
+    assert page.steps.count(learn) == 1, "it stands for every step that needs the pid"
+    assert not any("kill" in command or "ps -L" in command for command in pasted(page))
+
+
+@pytest.mark.parametrize(
+    ("unit", "cgroup", "restart"),
+    [
+        ("app.service", "/system.slice/app.service", "systemctl restart -- app.service"),
+        ("a b$(id).service", "/system.slice/x", "systemctl restart -- 'a b$(id).service'"),
+        ("-H x.service", "/system.slice/x", "systemctl restart -- '-H x.service'"),
+        ("session-3.scope", "/user.slice/user-1000.slice/session-3.scope", None),  # somebody's login
+        ("user@1000.service", "/user.slice/user-1000.slice/user@1000.service", None),
+        ("web.service", "/user.slice/user-1000.slice/user@1000.service/app.slice/web.service", None),  # needs --user
+        ("system.slice", "/system.slice", None),
+        ("", "", None),
+    ],
+)
+def test_only_a_system_service_is_restarted(
+    make_update: MakeUpdate, make_process: MakeProcess, unit: str, cgroup: str, restart: str | None
+) -> None:
+    process = make_process(4312, unit=unit, cgroup=cgroup)
+    harmful = [c for c in pasted(remedy(make_update([CLOSE_WAIT], [process]), 0)) if not c.startswith(("ss", "ps"))]
+    assert harmful == [restart or "kill 4312"]
+
+
+def test_init_is_never_killed_and_not_taken_for_the_culprit(make_update: MakeUpdate, make_process: MakeProcess) -> None:
+    alone = make_update([CLOSE_WAIT | {"pid": 1}], [make_process(1, "systemd")], [(225749, 1, 40)])
+    assert not any(command.startswith("kill") for command in pasted(remedy(alone, 0)))
+    activated = make_update(
+        [CLOSE_WAIT | {"pid": 1}], [make_process(1, "systemd"), make_process(77)], [(225749, 1, 40), (225749, 77, 3)]
+    )
+    page = remedy(activated, 0)
+    assert "kill 77" in pasted(page)
+    assert page.note == "2 processes hold it; each must close it. The commands name java 77."
+
+
+def test_an_ended_socket_has_no_steps(make_update: MakeUpdate) -> None:
+    page = remedy(make_update([CLOSE_WAIT | {"life": Life.ENDED}]), 0)
+    assert page.steps == ()
+    assert page.note == "This socket has ended: there is nothing to do about it."
+
+
+def test_a_missed_socket_is_looked_at_again(make_update: MakeUpdate) -> None:
+    assert "look again" in remedy(make_update([CLOSE_WAIT | {"life": Life.MISSED}]), 0).note
+
+
+def test_time_wait_offers_reuse_only_to_whoever_connects(make_update: MakeUpdate) -> None:
+    from sockui.model import Host
+
+    host = Host("h", "Linux", {"net.ipv4.ip_local_port_range": "32768\t60999"})
+    mini = int(Known.QUEUES | Known.TIMER | Known.INODE | Known.COOKIE | Known.MINI)
+    row = {"state": State.TIME_WAIT, "known": mini, "timer": Timer.TIMEWAIT, "timer_ms": 9}
+    client = remedy(make_update([row | {"local": ("10.0.0.1", 40_000), "remote": ("10.0.0.2", 443)}], host=host), 0)
+    server = remedy(make_update([row | {"local": ("10.0.0.1", 443), "remote": ("10.0.0.2", 40_000)}], host=host), 0)
+    assert "sysctl -w net.ipv4.tcp_tw_reuse=1" in pasted(client)
+    assert "ss -Htn state time-wait '( dst = 10.0.0.2 and dport = :443 )' | wc -l" in pasted(client)
+    assert "sysctl -w net.ipv4.tcp_tw_reuse=1" not in pasted(server)
+    assert "ss -Htn state time-wait '( dst = 10.0.0.2 and sport = :443 )' | wc -l" in pasted(server)
+
+
+STATES = [state for state in State if state not in (State.CLOSE, State.LISTEN)]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_destroying_names_all_four_of_addresses_and_ports(make_update: MakeUpdate, state: State) -> None:
+    rows = [
+        {"state": state, "pid": 9, **more}
+        for more in (
+            {},
+            {"recv_queue": 9, "last_data_recv": 9_999, "last_data_sent": 999_999},
+            {"send_queue": 9, "timer": Timer.ON, "retransmits": 9},
+            {"send_queue": 9, "timer": Timer.PERSIST},
+            {"inode": 0, "pid": 0, "send_queue": 1, "age": (9_999, -1)},
+        )
+    ]
+    update = make_update(rows)
+    for index in range(len(rows)):
+        for command in pasted(remedy(update, index)):
+            if re.match("ss .*K", command):
+                for part in ("src = ", "sport = ", "dst = ", "dport = "):
+                    assert part in command
+
+
+# --- the real tools --------------------------------------------------------------------------------------
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces and ss -K need root")
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[tuple[str, Update]]:
+    """A namespace in which sockets are stuck in every state, and what the collector says of it."""
+    from sockui.collector.linux import NetlinkCollector
+    from sockui.collector.namespace import enter_namespace
+    from sockui.lab.run import Lab
+
+    found: list[Update] = []
+
+    def look(namespace: str) -> None:
+        enter_namespace(namespace)  # this thread's alone
+        collector = NetlinkCollector()
+        found.append(Tracker().update(collector.collect()))
+        collector.close()
+
+    with Lab(namespace=f"remedy-{os.getpid()}") as lab:
+        thread = threading.Thread(target=look, args=(str(lab.namespace),))
+        thread.start()
+        thread.join()
+        yield str(lab.namespace), found[0]
+
+
+def bash(command: str, namespace: str | None = None) -> subprocess.CompletedProcess[str]:
+    enter = ["nsenter", f"--net=/run/netns/{namespace}"] if namespace else []
+    return subprocess.run(
+        [*enter, "bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False, timeout=20
+    )
+
+
+@needs_root
+@pytest.mark.kernel
+def test_every_command_works_when_pasted(scene: tuple[str, Update]) -> None:
+    """Reading ones run and succeed; what destroys a socket selects that one alone; the rest is sound shell."""
+    namespace, update = scene
+    done: set[tuple[Situation, str]] = set()
+    ran = selected = 0
+    for index in range(len(update.sockets)):
+        page = remedy(update, index)
+        for step in page.steps:
+            if step.command is None or (page.situation, step.text) in done:
+                continue
+            done.add((page.situation, step.text))
+            assert step.command == step.command.strip()
+            assert "\n" not in step.command
+            assert subprocess.run(["bash", "-n", "-c", step.command], check=False).returncode == 0, step.command
+            program = shlex.split(step.command)[0]
+            if step.effect.startswith("reads") and shutil.which(program):
+                result = bash(step.command, namespace)
+                assert result.returncode == 0, (step.command, result)
+                assert result.stderr == "", (step.command, result)
+                ran += 1
+            elif program == "ss":
+                assert "K " in step.command
+                harmless = re.sub(r"^ss -(t?)a?K", r"ss -H\1an", step.command)
+                assert harmless != step.command
+                result = bash(harmless, namespace)
+                row = update.sockets[index]
+                assert result.returncode == 0, (harmless, result)
+                assert [line for line in result.stdout.splitlines() if f":{row['local_port']} " in line], harmless
+                assert len(result.stdout.splitlines()) == 1, (harmless, result)
+                selected += 1
+    assert {situation for situation, _ in done} >= {
+        Situation.CLOSE_WAIT_UNREAD,
+        Situation.CLOSE_WAIT_READ,
+        Situation.FIN_WAIT2_HELD,
+        Situation.LISTEN_QUEUE_FULL,
+        Situation.SYN_SENT,
+        Situation.UDP_DROPS,
+    }
+    assert ran >= 20
+    assert selected >= 4
+
+
+@pytest.fixture(params=["127.0.0.1", "::1", "dual"])
+def stuck(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket, socket.socket]]:
+    """A server's socket in CLOSE_WAIT, one like it, and its listener: over IPv4, IPv6 and IPv4 on an IPv6 socket."""
+    dual = request.param == "dual"
+    family = socket.AF_INET if request.param == "127.0.0.1" else socket.AF_INET6
+    listener = socket.create_server(("::" if dual else request.param, 0), family=family, dualstack_ipv6=dual)
+    address = ("127.0.0.1" if dual else request.param, listener.getsockname()[1])
+    sockets = []
+    for _ in range(2):
+        client = socket.create_connection(address)
+        server, _ = listener.accept()
+        client.shutdown(socket.SHUT_WR)
+        sockets += [client, server]
+    yield sockets[1], sockets[3], listener
+    for each in (*sockets, listener):
+        each.close()
+
+
+def tcp_state(of: socket.socket) -> int:
+    return of.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
+@needs_root
+@pytest.mark.kernel
+def test_ss_k_destroys_this_socket_and_no_other(stuck: tuple[socket.socket, socket.socket, socket.socket]) -> None:
+    from sockui.collector.linux import NetlinkCollector
+
+    victim, other, _ = stuck
+    collector = NetlinkCollector()
+    deadline = time.monotonic() + 5
+    while True:
+        update = Tracker().update(collector.collect())
+        inodes = update.sockets["inode"]
+        (index,) = np.flatnonzero(inodes == os.fstat(victim.fileno()).st_ino)
+        if update.sockets["state"][index] == State.CLOSE_WAIT or time.monotonic() > deadline:
+            break
+    collector.close()
+    page = remedy(update, int(index))
+    assert page.situation is Situation.CLOSE_WAIT_UNREAD
+    (destroy,) = [step for step in page.steps if step.command and step.command.startswith("ss -tK")]
+    assert destroy.effect == "drops connections, needs root"
+    assert bash(destroy.command or "").returncode == 0
+    assert tcp_state(victim) == State.CLOSE, "destroyed, and the descriptor is still open"
+    assert tcp_state(other) == State.CLOSE_WAIT
