@@ -22,8 +22,8 @@ lint: .venv/developing  ## style, types and the layers
 
 check: lint test
 
-bench: .venv/developing  ## speed and memory beside ss, measured in the same run
-	@for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit; done
+bench: .venv/developing  ## speed and memory beside ss, measured in the same run: make bench ARGS="keys --sockets 10000"
+	@$(BIN)/python -m tests.bench.run $(ARGS)
 
 screenshots: .venv/developing  ## made anew from the lab's real sockets
 	$(BIN)/python screenshots/take.py $(ARGS)

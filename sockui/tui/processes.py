@@ -27,6 +27,17 @@ _STATES = (
     (State.TIME_WAIT, "TIMEW"),
 )
 _ALWAYS = (State.CLOSE_WAIT, State.ESTABLISHED, State.LISTEN)
+_NAME_ROOM = 20  # cells that a process's branch and name have at least
+_DISPENSABLE = {
+    "sockets": 0,
+    "CLOSE_WAIT": 0,
+    "oldest": 0,
+    "pid": 0,
+    "ESTABLISHED": 0,
+    "fds": 0,
+    "LISTEN": 0.5,
+    "UDP": 2,
+}
 _FULL_SHARE = 0.9  # of the descriptor limit: about to run out
 _HIGH_SHARE = 0.5
 
@@ -54,9 +65,8 @@ class ProcessRows(Rows):
         fixed += [Heading("oldest", "Oldest", 8, True), Heading("fds", "FDs", 10, True)]
         if width >= 150:
             fixed += [Heading("user", "User", 10, False), Heading("unit", "Unit", 18, False)]
-        while width - sum(heading.width + 1 for heading in fixed) < 16 and len(fixed) > 3:
-            present = [heading for heading in fixed if heading.name not in ("pid", "sockets", "oldest", "CLOSE_WAIT")]
-            fixed.remove(present[0] if present else fixed[-1])
+        while width - sum(heading.width + 1 for heading in fixed) < _NAME_ROOM and len(fixed) > 1:
+            fixed.remove(max(fixed, key=lambda heading: _DISPENSABLE.get(heading.name, 1)))
         room = width - sum(heading.width + 1 for heading in fixed)
         return (Heading("name", "Process", min(room, 60), False), *fixed)
 
@@ -75,7 +85,12 @@ class ProcessRows(Rows):
             case "name":
                 fold = "" if not row.has_children else "+" if row.folded else "-" if self._ascii else "▾"
                 fold = "▸" if row.folded and not self._ascii else fold
-                name = f"{row.prefix(self._ascii)}{fold}{' ' if fold else ''}{row.name}"
+                name = f"{fold}{' ' if fold else ''}{row.name}"
+                branch = row.prefix(self._ascii)
+                over = len(branch) + fmt.cells(name) - heading.width
+                if over > 0 and branch:  # deep down the name says more than where its branch comes from
+                    branch = "…" + branch[min(over, len(branch) - 3) + 1 :]
+                name = branch + name
                 spare = heading.width - len(name) - 2
                 command = row.command
                 if spare > 12 and command and command != row.name:

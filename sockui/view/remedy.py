@@ -15,7 +15,7 @@ from sockui.knowledge import words
 from sockui.model import Owner, Protocol
 from sockui.tracker import Life, Update
 from sockui.view.facts import Facts
-from sockui.view.format import endpoint
+from sockui.view.format import endpoint, escape
 from sockui.view.settings import Values
 
 
@@ -106,10 +106,18 @@ def commands(facts: Facts) -> dict[str, str]:
     if facts.listening_pid:
         known["listener_pid"] = str(facts.listening_pid)
     if facts.unit:
-        known["unit"] = shlex.quote(facts.unit)
+        known["unit"] = quote(facts.unit)
     if facts.process and facts.process.fd_limit:
         known["fd_double"] = str(facts.process.fd_limit * 2)
     return known
+
+
+def quote(text: str) -> str:
+    """Quote one word for bash and zsh; control, bidi and invisible characters become escapes that mean them."""
+    if escape(text) == text:
+        return shlex.quote(text)
+    raw = text.encode("utf-8", "surrogateescape")
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in raw) + "'"
 
 
 def _bracket(host: str) -> str:

@@ -168,7 +168,7 @@ def test_an_incident_from_start_to_paste(lab: Lab, terminal: Open, tmp_path: Pat
     assert (tmp_path / "state/sockui/copied.md").read_text() == summary + "\n"
 
     ui.send(ESCAPE)  # every socket again, sorted by the receive queue
-    ui.wait(lambda text: "1 of" not in text)
+    ui.wait(lambda text: re.search("^ ?LISTEN", text, re.MULTILINE))
     ui.send("s")
     ui.wait("Sort by")
     ui.send("j" * 6)
@@ -176,7 +176,7 @@ def test_an_incident_from_start_to_paste(lab: Lab, terminal: Open, tmp_path: Pat
     ui.wait(lambda text: re.search(r"[▲▼]", text))
 
     ui.send("3")  # processes
-    ui.wait(lambda text: re.search(r"lab-\w+ .*\d+", text) and "CLOSEW" in text)
+    ui.wait(lambda text: re.search(rf"{stuck.process} +{stuck.pid} +\d", text) and "CLOSEW" in text)
     ui.send("2")
     ui.wait("Recv-Q")
 

@@ -21,7 +21,8 @@ from sockui.knowledge import words
 from sockui.model import Coverage, Known, Owner, Process, Protocol, State, Timer
 from sockui.tracker import Life, Tracker, Update
 from sockui.view.facts import Facts
-from sockui.view.remedy import Remedy, Step, commands, remedy
+from sockui.view.format import escape
+from sockui.view.remedy import Remedy, Step, commands, quote, remedy
 
 MakeUpdate = Callable[..., Update]
 MakeProcess = Callable[..., Process]
@@ -297,3 +298,12 @@ def test_ss_k_destroys_this_socket_and_no_other(stuck: tuple[socket.socket, sock
     assert bash(destroy.command or "").returncode == 0
     assert tcp_state(victim) == State.CLOSE, "destroyed, and the descriptor is still open"
     assert tcp_state(other) == State.CLOSE_WAIT
+
+
+@pytest.mark.parametrize("text", ["a b", "it's\n$(rm x)`", "[/x]\x1b[31m\u202e.service", "x\udcff", "-rf", "$'\\x41'"])
+def test_a_quoted_word_is_that_word_to_bash_and_holds_no_control_character(text: str) -> None:
+    quoted = quote(text)
+
+    assert escape(quoted) == quoted
+    printed = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, check=True).stdout
+    assert printed == text.encode("utf-8", "surrogateescape")
