@@ -105,9 +105,8 @@ class SockuiApp(App[int]):
         self.config = config
         self._start_polling = start_polling
         self.clipboard_route = clipboard or Clipboard(config.clipboard, os.environ, self._to_terminal)
-        self.main = MainScreen(config)
+        self.main = MainScreen(config, query.compile(filter_text))
         self.poller = Poller(collector, Tracker(config.linger), self._publish, config.interval)
-        self._filter_text = filter_text
         if config.ascii:
             self._filters.append(AsciiFilter())  # Textual has no public way to filter what is painted
         self.register_theme(DARK)
@@ -118,8 +117,6 @@ class SockuiApp(App[int]):
         return self.main
 
     def on_mount(self) -> None:
-        if self._filter_text:
-            self.main.filter_by(self._filter_text)
         if self._start_polling:
             self.poller.start()
 

@@ -28,9 +28,9 @@ class Choices:
     offset: int = 0  # columns scrolled away on the left
 
     @classmethod
-    def of(cls, config: Config) -> Choices:
-        """Begin with what the configuration says."""
-        return cls(config.view, Sort.parse(config.sort), config.columns)
+    def of(cls, config: Config, chosen: Query) -> Choices:
+        """Begin with what the configuration says, and a filter."""
+        return cls(config.view, Sort.parse(config.sort), config.columns, chosen)
 
     @property
     def order(self) -> Sort:

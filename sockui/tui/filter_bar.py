@@ -43,10 +43,10 @@ class FilterBar(Vertical):
             super().__init__()
 
     class Closed(Message):
-        """Typing ended. ``keep`` says whether the filter stays."""
+        """Typing ended. ``text`` is the filter that stays, None the one before."""
 
-        def __init__(self, keep: bool) -> None:
-            self.keep = keep
+        def __init__(self, text: str | None) -> None:
+            self.text = text
             super().__init__()
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -84,7 +84,10 @@ class FilterBar(Vertical):
     def answer(self, matched: int, total: int) -> None:
         """Say how many rows the filter lets through."""
         self._wrong = False
-        self._answer.say([Word(f"   {matched:,} of {total:,} sockets", "dim")])
+        if matched:
+            self._answer.say([Word(f"   {matched:,} of {total:,} sockets", "dim")])
+        else:
+            self._answer.say([Word(f"   none of {total:,} sockets matches (showing the last filter that did)", "warn")])
 
     def wrong(self, error: FilterError) -> None:
         """Point at the character that is wrong; the rows shown stay those of the last good filter."""
@@ -112,8 +115,8 @@ class FilterBar(Vertical):
     def _entered(self, event: Input.Submitted) -> None:
         event.stop()
         if not self._wrong:  # a wrong filter stays open until it is mended or given up
-            self.post_message(self.Closed(True))
+            self.post_message(self.Closed(event.value))
 
     def action_cancel(self) -> None:
         """Give up typing."""
-        self.post_message(self.Closed(False))
+        self.post_message(self.Closed(None))

@@ -63,11 +63,11 @@ class MainScreen(Screen[None]):
         Binding("right,l", "sideways(1)", "Columns to the right, unfold", show=False),
     ]
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, chosen: Query) -> None:
         super().__init__()
         self.poll: Poll | None = None
         self.view: TableView | None = None
-        self.choices = Choices.of(config)
+        self.choices = Choices.of(config, chosen)
         self.body = Body(self.choices, config.explainer, config.ascii)
         self._before_typing: Query = query.EVERYTHING
         self._finger_on = False
@@ -145,8 +145,6 @@ class MainScreen(Screen[None]):
         self.body.show(view)
         chosen = wording.state_of_filter(self.choices.filter.text)
         self.query_one("#states", StateBar).count(wording.state_counts(view), chosen)
-        if self.query_one(FilterBar).is_open:
-            self.query_one(FilterBar).answer(len(view.rows), view.total)
         self._status()
         self.sockui.renew_screens()
 
@@ -189,19 +187,26 @@ class MainScreen(Screen[None]):
 
     @on(FilterBar.Changed)
     def _typed(self, event: FilterBar.Changed) -> None:
+        """Apply what is typed so far. What is wrong or matches nothing yet leaves the last good view."""
+        bar = self.query_one(FilterBar)
         try:
-            self.choices.filter = query.compile(event.text)
+            typed = query.compile(event.text)
         except FilterError as error:
-            self.query_one(FilterBar).wrong(error)
+            bar.wrong(error)
             return
-        self._build()
+        if self.poll is None or self.poll.update is None:
+            return
+        view = table_view.build(self.poll.update, typed, self.choices.sort, self.view)
+        if len(view.rows):
+            self.choices.filter = typed
+            self._show(view)
+        bar.answer(len(view.rows), view.total)
 
     @on(FilterBar.Closed)
     def _typed_all(self, event: FilterBar.Closed) -> None:
         self.query_one(FilterBar).close()
         self.body.table.focus()
-        if not event.keep:
-            self.choices.filter = self._before_typing
+        self.choices.filter = query.compile(event.text) if event.text is not None else self._before_typing
         self._hint()
         self._build()
 

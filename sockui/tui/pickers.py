@@ -66,7 +66,7 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,o", "dismiss(None)", "Back"),
         Binding("enter", "take", "Take", priority=True),
-        Binding("space", "toggle", "On or off", priority=True),
+        Binding("space", "switch", "On or off", priority=True),
         Binding("x", "none", "Default set"),
         Binding("j", "down", "Down", show=False),
         Binding("k", "up", "Up", show=False),
@@ -87,7 +87,7 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
         box = "[x]" if name in self._chosen else "[ ]"
         return Text.assemble(f"{box} {name:<22}", (meaning, "dim"), no_wrap=True, overflow="ellipsis")
 
-    def action_toggle(self) -> None:
+    def action_switch(self) -> None:
         """Add the column at the end, or take it away."""
         options = self.query_one(OptionList)
         at = options.highlighted or 0

@@ -27,6 +27,7 @@ _STATES = (
     (State.TIME_WAIT, "TIMEW"),
 )
 _ALWAYS = (State.CLOSE_WAIT, State.ESTABLISHED, State.LISTEN)
+_LEVEL = 3  # cells of a level of ``ProcessRow.prefix``
 _NAME_ROOM = 20  # cells that a process's branch and name have at least
 _DISPENSABLE = {
     "sockets": 0,
@@ -48,6 +49,7 @@ class ProcessRows(Rows):
     def __init__(self, view: ProcessTreeView, ascii_only: bool) -> None:
         self.view = view
         self._ascii = ascii_only
+        self._indent = _LEVEL
         totals = [sum(row.own.states[state] for row in view.rows) for state, _ in _STATES]
         self._present = {state for (state, _), total in zip(_STATES, totals, strict=True) if total}
 
@@ -68,6 +70,7 @@ class ProcessRows(Rows):
         while width - sum(heading.width + 1 for heading in fixed) < _NAME_ROOM and len(fixed) > 1:
             fixed.remove(max(fixed, key=lambda heading: _DISPENSABLE.get(heading.name, 1)))
         room = width - sum(heading.width + 1 for heading in fixed)
+        self._indent = next((step for step in (3, 2) if self._widest(step) <= room), 1)
         return (Heading("name", "Process", min(room, 60), False), *fixed)
 
     def key(self, index: int) -> Hashable:
@@ -79,6 +82,16 @@ class ProcessRows(Rows):
     def page(self, first: int, last: int, headings: Sequence[Heading]) -> Sequence[tuple[Sequence[Cell], str]]:
         return [([self._cell(row, heading) for heading in headings], "") for row in self.view.rows[first:last]]
 
+    def _widest(self, indent: int) -> int:
+        """Cells that the widest name takes with its branch."""
+        return max((indent * (row.depth - 1) + 5 + fmt.cells(row.name) for row in self.view.rows), default=0)
+
+    def _branch(self, row: ProcessRow) -> str:
+        """The branches before a name; deep trees take less room a level, so that names can still be read."""
+        branch = row.prefix(self._ascii)
+        levels = [branch[at : at + _LEVEL] for at in range(0, len(branch), _LEVEL)]
+        return "".join(level[: self._indent] for level in levels[:-1]) + "".join(levels[-1:])
+
     def _cell(self, row: ProcessRow, heading: Heading) -> Cell:
         tally = row.shown
         match heading.name:
@@ -86,11 +99,7 @@ class ProcessRows(Rows):
                 fold = "" if not row.has_children else "+" if row.folded else "-" if self._ascii else "▾"
                 fold = "▸" if row.folded and not self._ascii else fold
                 name = f"{fold}{' ' if fold else ''}{row.name}"
-                branch = row.prefix(self._ascii)
-                over = len(branch) + fmt.cells(name) - heading.width
-                if over > 0 and branch:  # deep down the name says more than where its branch comes from
-                    branch = "…" + branch[min(over, len(branch) - 3) + 1 :]
-                name = branch + name
+                name = self._branch(row) + name
                 spare = heading.width - len(name) - 2
                 command = row.command
                 if spare > 12 and command and command != row.name:

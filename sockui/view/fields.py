@@ -26,6 +26,7 @@ TIMER_WORDS = tuple(timer.name.lower() for timer in Timer)
 OWNER_WORDS = {Owner.KERNEL: "kernel", Owner.HIDDEN: "needs root", Owner.UNFOUND: "not in sight", Owner.UNKNOWN: "-"}
 PROTOCOL_TEXTS = ("tcp", "tcp6", "udp", "udp6")
 NOT_ACCEPTED = "(not accepted)"
+NOT_ACCEPTED_SHORT = "unaccepted"
 OWNERS = tuple(owner.name.lower() for owner in Owner)
 AGE_SOURCES = tuple(source.name.lower() for source in AgeSource)
 
@@ -174,9 +175,12 @@ def fit_owner(text: str, room: int) -> str:
     Where there is no room to say both by whom a connection is not accepted and that it is not, the second stays.
     """
     name, slash, rest = text.rpartition("/")
-    if fmt.cells(text) <= room or not slash:
-        return fmt.fit(text, room)
-    return fmt.fit(NOT_ACCEPTED.strip("()") if rest.endswith(NOT_ACCEPTED) else name, room)
+    shorter = [text]
+    if slash and rest.endswith(NOT_ACCEPTED):
+        shorter += [f"{name} {NOT_ACCEPTED}", NOT_ACCEPTED_SHORT]
+    elif slash:
+        shorter.append(name)
+    return fmt.fit(next((each for each in shorter if fmt.cells(each) <= room), shorter[-1]), room)
 
 
 def command(process: Process) -> str:

@@ -13,7 +13,9 @@ from tests.bench.figures import Line, Peer, Spread
 from tests.bench.terminal import SOCKUI, Program, environment
 
 LIST = (*SOCKUI, "list", "--format", "table")
+FEW = (*LIST, "state", "listen")  # the same with a table of a few rows
 SS = ("ss", "-tanpH")
+IMPORTS = (sys.executable, "-c", "import sockui.tui.app")
 ONE_LABEL = (sys.executable, str(Path(__file__).with_name("peers.py")), "label")
 _ROWS = NAME.encode()  # a named owner is on the screen
 _ANYTHING = b"reading sockets|" + _ROWS
@@ -22,36 +24,42 @@ _ANYTHING = b"reading sockets|" + _ROWS
 def measure_busy(crowd: Crowd, repeats: int) -> Iterator[Line]:
     """``sockui list`` and the UI, beside ss with owners."""
     crowd.enter()
-    listed, painted, ss = [], [], []
+    listed, painted, few, ss = [], [], [], []
     for _ in range(repeats):
         listed.append(_seconds(LIST))
         painted.append(_until(SOCKUI, _ROWS))
+        few.append(_seconds(FEW))
         ss.append(_seconds(SS))
-    for what, ours in (("sockui list --format table", listed), ("the table in the UI", painted)):
+    reading = f"starting, reading and finding owners take {Spread.of(few).typical:.2f} s, the rest is"
+    for what, ours, rest in (
+        ("sockui list --format table", listed, "writing the rows"),
+        ("the table in the UI", painted, "Textual"),
+    ):
         yield Line(
             f"Cold start to the first full table at {crowd.sockets:,} sockets, owners named: {what}",
             "s",
             Spread.of(ours),
             (Peer.paired(" ".join(SS), ours, ss, 0.4),),
-            limited_by="every owner has to be looked up once" if ours is painted else "every row is formatted",
+            limited_by=f"{reading} {rest}",
         )
 
 
 def measure_small(crowd: Crowd, repeats: int) -> Iterator[Line]:
     """The UI beside the least Textual program."""
     crowd.enter()
-    first, rows, label = [], [], []
+    first, rows, imports, label = [], [], [], []
     for _ in range(repeats):
         first.append(_until(SOCKUI, _ANYTHING))
         label.append(_until(ONE_LABEL, b"one label"))
         rows.append(_until(SOCKUI, _ROWS))
+        imports.append(_seconds(IMPORTS))
     for what, ours, at_most in (("first paint", first, 1.5), ("the first rows", rows, None)):
         yield Line(
             f"Start to {what} at {crowd.sockets} sockets",
             "s",
             Spread.of(ours),
             (Peer.paired("Textual with one label", ours, label, at_most),),
-            limited_by="imports (numpy, the view) and the first layout",
+            limited_by=f"imports alone take {Spread.of(imports).typical:.2f} s",
         )
 
 

@@ -1,6 +1,7 @@
 """From a key press to the last byte of its paint, in the real program on a pty, while it polls every second.
 
-A busy host and a small one in turns, and the busy one with polling paused: that tells what the poll costs a key.
+A busy host and a small one in turns, and the busy one with polling paused: that tells what the poll costs a key. The
+order is by inode, of which no two are equal: whatever key is pressed, the screen has to change.
 Keys come at irregular moments, so that they meet every part of a poll.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from tests.bench.crowd import NAME, Crowd
 from tests.bench.figures import Line, Peer, Spread, quantile
-from tests.bench.terminal import SOCKUI, Program
+from tests.bench.terminal import SOCKUI, UNANSWERED, Program
 
 PRESSES = 10  # of each kind in each repeat
 _TYPED = "127.0.0.1:"
@@ -51,7 +52,7 @@ KINDS = {
 
 def measure(busy: Crowd, small: Crowd, repeats: int) -> Iterator[Line]:
     """p95 of each kind of key."""
-    command = [*SOCKUI, "--interval", "1"]
+    command = [*SOCKUI, "--interval", "1", "--sort", "inode"]
     small.enter()
     with Program(command) as at_small:
         busy.enter()
@@ -79,7 +80,7 @@ def measure(busy: Crowd, small: Crowd, repeats: int) -> Iterator[Line]:
             (Peer(f"the same at {small.sockets} sockets", beside, ours.typical / beside.typical, 1.5),),
             at_most=50,
             limited_by=cause,
-            note=f"with polling paused {still:.1f} ms",
+            note=f"with polling paused {still:.1f} ms{_unanswered(live[kind])}",
         )
 
 
@@ -96,6 +97,11 @@ def _pause(program: Program) -> None:
 def _go_on(program: Program) -> None:
     program.press("p")
     time.sleep(1)
+
+
+def _unanswered(values: list[float]) -> str:
+    count = values.count(1000 * UNANSWERED)
+    return f"; {count} of {len(values)} presses brought nothing within {UNANSWERED:g} s" if count else ""
 
 
 def _p95(values: list[float]) -> Spread:

@@ -95,23 +95,26 @@ def measure(crowd: Crowd, repeats: int) -> Iterator[Line]:
     for _ in range(3):  # the first finds all owners, the next two read young processes once more
         refresh()
         owners.attribute(refresh.update.snapshot.sockets)
-    dumps, steady, churned, ss, parts = [], [], [], [], []
+    dumps: list[float] = []
+    steady: list[float] = []
+    churned: list[float] = []
+    ss: list[float] = []
+    parts = []
     for _ in range(repeats):
         dumps.append(_milliseconds(bare))
         steady.append(_milliseconds(refresh))
         attribute = _milliseconds(lambda: owners.attribute(refresh.update.snapshot.sockets))
-        collect = 1000 * refresh.collect - attribute
-        parts.append((collect, attribute, 1000 * refresh.track, 1000 * refresh.view))
+        decode = 1000 * refresh.collect - attribute - dumps[-1]
+        parts.append((decode, attribute, 1000 * refresh.track, 1000 * refresh.view))
         crowd.churn(CHURN)
         churned.append(_milliseconds(refresh))
         ss.append(1000 * _cpu_seconds_of(SS))
     bare.close()
     refresh.close()
 
-    names = ("dump and decode", "owners", "ages and tracker", "filter and sort")
+    names = ("decoding", "owners", "ages and tracker", "filter and sort")
     medians = [Spread.of(values).typical for values in zip(*parts, strict=True)]
     spent = [f"{name} {median:.0f}" for name, median in zip(names, medians, strict=True)]
-    note = f"ms: {', '.join(spent)}; findings are not in it, there are none yet"
     for what, ours in (("nothing changed", steady), (f"{CHURN} sockets replaced", churned)):
         yield Line(
             f"One refresh at {crowd.sockets:,} sockets, CPU, {what}",
@@ -121,8 +124,8 @@ def measure(crowd: Crowd, repeats: int) -> Iterator[Line]:
                 Peer.paired("bare kernel dump", ours, dumps, 1.6),
                 Peer.paired(" ".join(SS), ours, ss, 0.1),
             ),
-            limited_by="what comes on top of the dump",
-            note=note if ours is steady else "",
+            limited_by=f"ms on top of the dump where nothing changed: {', '.join(spent)}",
+            note="findings are not in it: there are none yet",
         )
 
 

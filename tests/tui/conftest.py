@@ -21,7 +21,7 @@ def start(tmp_path: Path) -> Start:
 
     @asynccontextmanager
     async def begin(
-        *shots: Snapshot, size: tuple[int, int] = (100, 30), config: Config | None = None
+        *shots: Snapshot, size: tuple[int, int] = (100, 30), config: Config | None = None, filter_text: str = ""
     ) -> AsyncIterator[Screen]:
         waiting: list[Snapshot] = []
         written: list[str] = []
@@ -37,7 +37,7 @@ def start(tmp_path: Path) -> Start:
 
         environ = {"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}
         clipboard = Clipboard("auto", environ, written.append, directory=tmp_path)
-        app = SockuiApp(config or Config(), Replay(), clipboard=clipboard, start_polling=False)
+        app = SockuiApp(config or Config(), Replay(), filter_text, clipboard, start_polling=False)
         async with app.run_test(size=size) as pilot:
             screen = Screen(app, pilot, waiting, written)
             for shot in shots:

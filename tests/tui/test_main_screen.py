@@ -22,14 +22,21 @@ async def test_the_first_poll_fills_the_screen(start: Start) -> None:
         assert "java/4312" in first
 
 
+async def test_a_filter_from_the_command_line_is_in_force_from_the_start(start: Start) -> None:
+    async with start(snapshot(10, *TWO), filter_text="nginx") as screen:
+        assert [line for line in screen.lines("#sockets") if "127.0.0.1" in line] == [screen.lines("#sockets")[1]]
+        assert "nginx/812" in screen.lines("#sockets")[1]
+        assert "Esc show all" in screen.bar("#hints")
+
+
 async def test_the_cursor_stays_on_its_socket_when_rows_move(start: Start) -> None:
     async with start(snapshot(10, sock(5), sock(6), sock(7))) as screen:
         await screen.press("down", "down")
-        key = screen.app.main.view.update.keys[screen.app.main.body.selected]  # type: ignore[union-attr,index]
+        key = screen.app.main.view.update.keys[screen.app.main.body.selected]  # type: ignore[union-attr]
         assert key == 7
         await screen.poll(snapshot(12, sock(1, State.CLOSE_WAIT), sock(2, State.CLOSE_WAIT), sock(5), sock(6), sock(7)))
         assert screen.app.main.body.table.cursor == 4
-        assert screen.app.main.view.update.keys[screen.app.main.body.selected] == 7  # type: ignore[union-attr,index]
+        assert screen.app.main.view.update.keys[screen.app.main.body.selected] == 7  # type: ignore[union-attr]
 
 
 async def test_an_ended_socket_stays_struck_through_then_goes(start: Start) -> None:
@@ -69,7 +76,9 @@ async def test_typing_a_filter_narrows_at_once_and_a_typo_keeps_the_last_good_vi
         assert "nginx/812" in screen.lines("#sockets")[1]
         assert "java" not in "".join(screen.lines("#sockets"))
         assert "1 of 3 sockets" in screen.bar("#answer")
-        await screen.press("space", "left_parenthesis")
+        await screen.press("space", "a", "n")
+        assert "none of 3 sockets matches" in screen.bar("#answer")
+        await screen.press("d", "space", "left_parenthesis")
         assert "nginx/812" in screen.lines("#sockets")[1]
         assert "^" in screen.bar("#answer")
         assert screen.app.main.choices.filter.text != screen.app.main.query_one("#filter Input").value  # type: ignore[attr-defined]

@@ -231,18 +231,19 @@ def test_the_owner_cell_says_why_there_is_no_process(make_update: MakeUpdate, ma
     ("text", "shown"),
     [
         ("java/4312", "java/4312   "),
-        ("postgres-worker/43125", "postg…/43125"),
-        ("进程名字名字/43125", "进程…/43125 "),
-        ("kworker/0:1/4312", "kworke…/4312"),
-        ("nginx/812 (not accepted)", "not accepted"),
+        ("postgres-worker/43125", "postgres-wo…"),
+        ("postgres/431255", "postgres    "),
+        ("进程名字名字/43125", "进程名字名字"),
+        ("kworker/0:1/4312", "kworker/0:1 "),
+        ("nginx/812 (not accepted)", "unaccepted  "),
         ("needs root", "needs root  "),
         ("a/4194304", "a/4194304   "),
     ],
 )
-def test_an_owner_that_is_cut_keeps_its_pid(text: str, shown: str) -> None:
+def test_an_owner_that_is_cut_keeps_its_name(text: str, shown: str) -> None:
     assert COLUMNS["process"].cell(text, 12) == shown
     assert all(fmt.cells(COLUMNS["process"].cell(text, room)) == room for room in range(40))
-    assert COLUMNS["process"].cell("nginx-worker/812 (not accepted)", 25) == "nginx…/812 (not accepted)"
+    assert COLUMNS["process"].cell("nginx/81234 (not accepted)", 22) == "nginx (not accepted)  "
 
 
 def test_every_holder_of_a_shared_socket_is_named(make_update: MakeUpdate, make_process: MakeProcess) -> None:

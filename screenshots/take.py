@@ -1,0 +1,102 @@
+"""Pictures of the real program looking at the lab's real sockets: ``make screenshots``.
+
+Owns which pictures there are. Each is taken from the running UI, after its sockets have been stuck for a while;
+nothing is drawn by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import resvg_py
+
+from sockui.clipboard import Clipboard
+from sockui.collector import open_collector
+from sockui.collector.namespace import enter_namespace
+from sockui.config import Config
+from sockui.lab.run import Lab
+from sockui.tui.app import SockuiApp
+
+HERE = Path(__file__).parent
+FONT = "DejaVu Sans Mono"  # Textual's own is fetched from the network, and other fonts shift the columns
+FONTS = ["/usr/share/fonts"]
+STUCK_FOR = 45.0  # s before the pictures, so that ages are worth looking at
+CELL = 9.5  # pixels of a picture for a cell
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: what is pressed before it is taken."""
+
+    name: str
+    size: tuple[int, int] = (120, 36)
+    keys: tuple[str, ...] = ()
+    config: Config = field(default_factory=Config)
+    filter: str = ""
+    on: str = ""  # the recipe whose socket the cursor is put on
+
+
+PICTURES = (
+    Picture("sockets", (150, 40), on="close-wait-unread"),
+    Picture("explainer", (120, 46), on="syn-sent"),
+    Picture("processes", (120, 30), ("3", "down", "down")),
+    Picture("remediation", (110, 40), ("r", "down"), on="close-wait-unread"),
+    Picture("filter", (120, 30), ("slash", *" and age > 20s and (")),
+    Picture("small", (80, 24), on="zero-window"),
+    Picture("light", (120, 36), config=Config(theme="light"), on="fin-wait1"),
+)
+
+
+async def take(picture: Picture, lab: Lab, directory: Path) -> None:
+    """Run the UI without a terminal, press the keys, save what is on the screen."""
+    clipboard = Clipboard("file", os.environ, lambda _: None, directory=directory)
+    filter_text = "state close-wait" if picture.name == "filter" else picture.filter
+    app = SockuiApp(picture.config, open_collector("netlink"), filter_text, clipboard, start_polling=False)
+    async with app.run_test(size=picture.size) as pilot:
+        app.poller.tick()
+        await pilot.pause()
+        if picture.on:
+            made = next(made for made in lab.made if made.name == picture.on)
+            view = app.main.view
+            assert view is not None
+            rows = view.update.sockets
+            for key, port, peer in zip(view.update.keys, rows["local_port"], rows["remote_port"], strict=True):
+                if (int(port), int(peer)) == (made.local[1], made.remote[1]):
+                    app.main.body.table.go_to(int(key))
+            await pilot.pause()
+        for press in picture.keys:
+            await pilot.press(press)
+            await pilot.pause()
+        svg = app.export_screenshot(title="sockui", simplify=True).replace("Fira Code", FONT).replace("arial", FONT)
+    (HERE / f"{picture.name}.svg").write_text(svg)
+    png = resvg_py.svg_to_bytes(
+        svg_string=svg, width=int(picture.size[0] * CELL), font_dirs=FONTS, monospace_family=FONT
+    )
+    (HERE / f"{picture.name}.png").write_bytes(bytes(png))
+
+
+def main() -> int:
+    """Make the lab, wait until its sockets have aged, take every picture."""
+    if os.geteuid() != 0:
+        print("the lab's states need network namespaces: run as root", file=sys.stderr)
+        return 2
+    with Lab(namespace="lab") as lab, tempfile.TemporaryDirectory() as directory:
+        assert lab.namespace is not None
+        end = time.monotonic() + STUCK_FOR
+        while time.monotonic() < end:
+            time.sleep(0.2)
+        enter_namespace(lab.namespace)
+        for picture in PICTURES:
+            asyncio.run(take(picture, lab, Path(directory)))
+            print(f"screenshots/{picture.name}.svg, .png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
