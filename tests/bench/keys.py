@@ -18,7 +18,7 @@ from tests.bench.terminal import SOCKUI, UNANSWERED, Program
 
 PRESSES = 10  # of each kind in each repeat
 _TYPED = "127.0.0.1:"
-_BETWEEN = (0.05, 0.45)  # s
+_BETWEEN = (0.02, 0.3)  # s
 _random = random.Random(1)
 
 

@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-QUIET = 0.03  # s without output after which an answer is taken to be complete
+QUIET = 0.15
+"""Seconds without output after which an answer is taken to be complete. It comes in parts: at 100,000 sockets the echo
+of a typed letter is painted 50 ms before the table is, and with 0.03 here the echo would be all that is measured."""
 UNANSWERED = 1.0  # s without any output: counted as that long
 _KEPT = 1 << 18  # bytes of output kept to be searched
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -67,6 +67,21 @@ def snapshot(at: float, *sockets: SocketArray, processes: Sequence[Process] = tu
     return Snapshot(1.7e9 + at, at, at, rows, known, holders, host, coverage, "netlink")
 
 
+class Replay:
+    """A source that gives these snapshots, one a poll."""
+
+    source = "netlink"
+
+    def __init__(self, snapshots: list[Snapshot]) -> None:
+        self.snapshots = snapshots
+
+    def collect(self) -> Snapshot:
+        return self.snapshots.pop(0)
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass
 class Screen:
     """The app under a pilot, ticking only when told to."""
