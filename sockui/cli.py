@@ -156,11 +156,11 @@ def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argpa
         known[at : at + 2] = [f"--sort={known[at + 1]}"]
     options, unknown = parser.parse_known_intermixed_args(known)
     if unknown:
-        from sockui.config import nearest
+        from sockui.view.format import did_you_mean
 
         name = unknown[0].split("=")[0]
-        suggestion = nearest(name, re.findall(r"--[a-z-]+", parser.format_help()))
-        raise UsageError(f"there is no option {name}{suggestion}; after -- everything is a filter")
+        hint = did_you_mean(name, re.findall(r"--[a-z-]+", parser.format_help()))
+        raise UsageError(f"there is no option {name}{hint or ';'} after -- everything is a filter")
     words: list[str] = options.words
     command = words.pop(0) if words and words[0] in _COMMANDS else None
     return options, command, words + literal

@@ -6,23 +6,15 @@ wrong value meant: that is a :class:`UsageError` which says where it stands.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from sockui.errors import UsageError
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Suggest the known word that ``word`` was likely meant to be, as the end of a sentence; "" if none is near."""
-    close = difflib.get_close_matches(word.lower(), list(known), 1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
 
 # A check turns a TOML value into the field's value; it raises ValueError with what is wrong beyond "not allowed".
 
@@ -44,7 +36,9 @@ def _within(low: float, high: float) -> Callable[[object], float]:
 def _one_of(*words: str) -> Callable[[object], str]:
     def check(value: object) -> str:
         if value not in words:
-            raise ValueError(nearest(str(value), words))
+            from sockui.view.format import did_you_mean  # late: help and version need no numpy
+
+            raise ValueError(did_you_mean(str(value), words))
         return str(value)
 
     return check
@@ -67,7 +61,7 @@ def _string(value: object) -> str:
 
 
 def _column_names(value: object) -> tuple[str, ...]:
-    from sockui.view.columns import require  # late: help and version need no numpy
+    from sockui.view.columns import require  # late, as above
 
     if not isinstance(value, list):
         raise ValueError
@@ -78,17 +72,12 @@ def _column_names(value: object) -> tuple[str, ...]:
 
 
 def _sort(value: object) -> str:
-    """The same as Sort.parse reads it: ``age:desc`` becomes ``-age``."""
     from sockui.view.table_view import Sort  # late, as above
 
-    text = _string(value).removesuffix(":asc")
-    if text.endswith(":desc"):
-        text = f"-{text.removesuffix(':desc')}"
     try:
-        sort = Sort.parse(text)
+        return Sort.parse(_string(value)).text
     except UsageError as error:
         raise ValueError(f"; {error}") from None
-    return f"-{sort.column_name}" if sort.reverse else sort.column_name
 
 
 # How the text of a flag or an environment variable becomes a TOML value.
@@ -253,8 +242,10 @@ def _from_file(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
         place = re.search(rf"^[ \t]*[\[\"']*{re.escape(name)}\b", text, re.MULTILINE)
         where = f"{path}, line {text.count(chr(10), 0, place.start()) + 1}" if place else str(path)
         if name not in _FIELDS:
-            known = f"{nearest(name, _FIELDS)}; the settings are {', '.join(_FIELDS)}"
-            raise UsageError(f"{where}: there is no setting {name}{known}")
+            from sockui.view.format import did_you_mean  # late, as above
+
+            hint = did_you_mean(name, _FIELDS) or f"; the settings are {', '.join(_FIELDS)}"
+            raise UsageError(f"{where}: there is no setting {name}{hint}")
         values[name] = _checked(name, value, f"{where}: {name}")
     return values
 

@@ -1,7 +1,8 @@
 """The polling service: collect -> track -> publish, again and again, in one thread.
 
 Owns the interval, pausing and what happens when a poll fails or takes long. Must not touch a widget: it
-hands each result to ``publish``, which is called in the poller's thread.
+hands each result to ``publish``, which is called in the poller's thread. An error in sockui itself ends the
+thread, but not in silence: it is published too, for whoever can report it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Poll:
     seconds: float  # what the poll took
     interval: float  # until the next one, seconds; more than was asked for if polls are slow
     error: str = ""  # why this poll failed, a sentence; "" fine
+    crash: Exception | None = None  # an error in sockui itself, ``publish`` included: there will be no more polls
 
 
 class Poller:
@@ -66,7 +68,7 @@ class Poller:
     def interval(self, seconds: float) -> None:
         with self._wake:
             self._interval = min(max(seconds, SHORTEST), LONGEST)
-            self._now = True
+            self._now = not self._paused
             self._wake.notify()
 
     @property
@@ -85,12 +87,14 @@ class Poller:
         """Do one poll and publish what it brought; a failed one keeps the last good update."""
         began = self._clock()
         error = ""
+        first = self._update is None  # it walks every process, which none after it does
         try:
             self._update = self._tracker.update(self._collector.collect())
         except CollectError as failure:
             error = str(failure)
         seconds = self._clock() - began
-        poll = Poll(self._update, seconds, max(self._interval, seconds / BUSY_SHARE), error)
+        interval = self._interval if first else max(self._interval, seconds / BUSY_SHARE)
+        poll = Poll(self._update, seconds, interval, error)
         self._publish(poll)
         return poll
 
@@ -108,11 +112,17 @@ class Poller:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        try:
+            self._poll()
+        except Exception as error:  # nobody reads what a thread prints below a full screen
+            self._publish(Poll(self._update, 0, self._interval, f"an error in sockui itself: {error!r}", error))
+
+    def _poll(self) -> None:
         while not self._stop:
             began = self._clock()
+            self._now = False  # before the poll: what is asked for during it counts
             interval = self.tick().interval
             with self._wake:
-                self._now = False
                 while not self._stop and not self._now:
                     left = None if self._paused else began + interval - self._clock()
                     if left is not None and left <= 0:

@@ -20,6 +20,7 @@ from sockui.view import format as fmt
 from sockui.view.column import Column, take
 from sockui.view.columns import COLUMNS
 from sockui.view.layout import GAP, default_columns, layout
+from sockui.view.markdown import code
 from sockui.view.table_view import TableView
 
 FORMATS = ("table", "json", "ndjson", "csv", "markdown")
@@ -157,8 +158,7 @@ def _write_markdown(view: TableView, out: TextIO, columns: Sequence[Column]) -> 
 
 
 def _markdown_cell(column: Column, text: str) -> str:
-    """What would end the code span or the cell is written as ``format.escape`` writes control characters."""
+    """What would end the cell is written as ``format.escape`` writes control characters."""
     if not text or column.kind in ("number", "age", "state", "enum"):
         return text
-    harmless = text.replace("`", "\\x60").replace("|", "\\x7c")
-    return f"`{harmless}`"
+    return code(text.replace("|", "\\x7c"))

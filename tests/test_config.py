@@ -129,8 +129,8 @@ def test_columns_may_have_their_short_names(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("intervall = 2\n", r"line 1: there is no setting intervall \(did you mean interval\?\)"),
-        ('\ntheme = "drak"\n', r"line 2: theme: must be dark, light, ansi or mono \(did you mean dark\?\)"),
+        ("intervall = 2\n", r'line 1: there is no setting intervall, did you mean "interval"\?'),
+        ('\ntheme = "drak"\n', r'line 2: theme: must be dark, light, ansi or mono, did you mean "dark"\?'),
         ('mouse = "yes"\n', r"line 1: mouse: must be true or false"),
         ("filter = 3\n", r"line 1: filter: must be a filter"),
         ('view = ["sockets"]\n', r"line 1: view: must be sockets or processes"),
@@ -155,7 +155,7 @@ def test_a_wrong_file_is_pointed_at(text: str, message: str, file: Path) -> None
 
 
 def test_a_wrong_variable_is_named() -> None:
-    with pytest.raises(UsageError, match=r"^SOCKUI_SOURCE=netlnk: must be auto, netlink or psutil \(did you mean netl"):
+    with pytest.raises(UsageError, match=r'^SOCKUI_SOURCE=netlnk: must be auto, netlink or psutil, did you mean "netl'):
         load({}, {"SOCKUI_SOURCE": "netlnk"})
 
 

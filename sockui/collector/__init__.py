@@ -6,6 +6,10 @@ Owns all reading of the system. Must not interpret, age or format what it reads.
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
+import sys
+from pathlib import Path
 from typing import Protocol
 
 from sockui.errors import NetlinkError
@@ -14,8 +18,6 @@ from sockui.model import Snapshot
 
 class Collector(Protocol):
     """A source of snapshots."""
-
-    source: str  # "netlink" or "psutil"
 
     def collect(self) -> Snapshot:
         """Read one snapshot. Raises :class:`sockui.errors.CollectError`."""
@@ -45,13 +47,24 @@ def open_collector(source: str = "auto") -> Collector:
     return _SecondChoice(PsutilCollector(), f"Read through psutil, because {refusal}.")
 
 
+def as_root() -> str | None:
+    """The command that starts this sockui as root, who may read more; None for root, whom sudo gives nothing.
+
+    By its path: sudo looks only where the system's programs are, and sockui is often in somebody's home.
+    """
+    if os.geteuid() == 0:
+        return None
+    path = Path(sys.argv[0]).absolute()
+    program = [str(path)] if path.name == "sockui" else [sys.executable, "-m", "sockui"]
+    return shlex.join(["sudo", *program])
+
+
 class _SecondChoice:
     """The psutil source, saying in every snapshot why it was not the first choice."""
 
     def __init__(self, collector: Collector, why: str) -> None:
         self._collector = collector
         self._why = why
-        self.source = collector.source
 
     def collect(self) -> Snapshot:
         snapshot = self._collector.collect()

@@ -62,7 +62,8 @@ def _path(name_or_pid: str) -> Path:
 
 def _refused(name_or_pid: str, code: int) -> NamespaceError:
     if code in (errno.EPERM, errno.EACCES):
-        return NamespaceError(f"entering the network namespace of {name_or_pid!r} needs root; run it with sudo")
+        who = "needs root; run it with sudo" if os.geteuid() else "is refused to this root too (CAP_SYS_ADMIN)"
+        return NamespaceError(f"entering the network namespace of {name_or_pid!r} {who}")
     if code == errno.EINVAL:
         return NamespaceError(
             f"{_NAMED / name_or_pid} is not a network namespace but what is left of one; "

@@ -17,17 +17,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sockui.collector.processes import ProcessTable
+from sockui.collector import as_root
+from sockui.collector.processes import ProcessTable, with_ancestors
 from sockui.model import Coverage, Gap, Holders, Known, Owner, Process, Protocol, SocketArray, State
 
-FIX = "sudo sockui"
 _REASONS = {
-    Owner.HIDDEN: "have no holder among the processes that may be read here; reading all of them needs root "
-    "(CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)",
-    Owner.UNFOUND: "are held by no process in this PID namespace: by one in another PID namespace, by the kernel "
-    "itself, or they ended while being looked up",
+    Owner.HIDDEN: "have no holder among the processes that may be read without root",
+    Owner.UNFOUND: "are held by no process in sight: by one in another PID namespace, by the kernel, or no more",
     Owner.UNKNOWN: "are new: only the processes most likely to hold them have been read so far",
 }
+_REFUSED_TO_ROOT = "have no holder among the processes that may be read, and some may not, even by this root"
 _QUEUED_STATES = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)  # SYN_RECV: TCP Fast Open
 _WILDCARDS = (0, 0xFFFF << 32)  # low halves of :: and ::ffff:0.0.0.0
 _MANY = 256  # sockets from which on a process is not read whole again for every change
@@ -100,7 +99,7 @@ class OwnerResolver:
         self._fill(sockets, known, rows, dump)
         queued = self._fill_queued(sockets, known & (inode == 0))
         return Attribution(
-            processes=self._processes.with_ancestors(self._counts),
+            processes=with_ancestors(self._counts, self._processes.get),
             holders=self._holders,
             coverage=_coverage(sockets, queued),
         )
@@ -361,13 +360,15 @@ def _coverage(sockets: SocketArray, queued: NDArray[np.uint8]) -> Coverage:
     named = sockets["pid"] > 0
     counts = np.bincount(sockets["owner"][~named], minlength=len(Owner))
     counts += np.bincount(queued, minlength=len(Owner))
-    gaps = tuple(Gap(int(counts[owner]), reason) for owner, reason in _REASONS.items() if counts[owner])
+    fix = as_root()
+    reasons = _REASONS if fix else {**_REASONS, Owner.HIDDEN: _REFUSED_TO_ROOT}
+    gaps = tuple(Gap(int(counts[owner]), reason) for owner, reason in reasons.items() if counts[owner])
     return Coverage(
         sockets=len(sockets),
         attributed=int(np.count_nonzero(named)),
         kernel=int(counts[Owner.KERNEL]),
         gaps=gaps,
-        fix=FIX if counts[Owner.HIDDEN] and os.geteuid() != 0 else None,
+        fix=fix if counts[Owner.HIDDEN] else None,
     )
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import pwd
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 from sockui.model import Process
 
 TURNS = 16  # polls until the text of a process that only exec(), setuid() or a move could change is read again
-_CMDLINE_BYTES = 65_536  # of argv, which may have megabytes
+_MOST = 65_536  # bytes of a file: argv may have megabytes
 _UNIT_KINDS = (".service", ".scope", ".slice")
 
 
@@ -43,7 +44,6 @@ class ProcessTable:
         self.hidden = False  # /proc is mounted with hidepid= and does not show every process
         self._turn = 0
         self._read: dict[int, tuple[int, Process]] = {}  # pid -> turn of the first reading, process
-        self._users: dict[int, str] = {}
         self._ticks_per_second = os.sysconf("SC_CLK_TCK")
         self._booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
         try:
@@ -106,20 +106,6 @@ class ProcessTable:
         self._read[pid] = first, process
         return process
 
-    def with_ancestors(self, pids: Iterable[int]) -> dict[int, Process]:
-        """The processes ``pids`` and their parents up to the first; those that ended are left out."""
-        found: dict[int, Process] = {}
-        waiting = list(pids)
-        while waiting:
-            pid = waiting.pop()
-            if pid in found:
-                continue
-            process = self.get(pid)
-            if process is not None:
-                found[pid] = process
-                waiting.append(process.ppid)
-        return found
-
     def _listed(self, pid: int, started_ticks: int, old: Seen | None) -> int | None:
         same = old is not None and old.started_ticks == started_ticks
         if old is not None and same and (self._turn + pid) % TURNS:
@@ -138,11 +124,11 @@ class ProcessTable:
             raise ProcessLookupError(pid)
         return int(fields[1]), int(fields[19])
 
-    def _text(self, pid: int, name: str, limit: int = 65_536) -> str:
+    def _text(self, pid: int, name: str) -> str:
         """The text of a file of a process, undecodable bytes as surrogates; "" if it cannot be read."""
         try:
             with open(f"{self.proc}/{pid}/{name}", "rb", buffering=0) as file:
-                return (file.read(limit) or b"").decode("utf-8", "surrogateescape")
+                return (file.read(_MOST) or b"").decode("utf-8", "surrogateescape")
         except OSError:
             return ""
 
@@ -158,10 +144,10 @@ class ProcessTable:
         return Process(
             pid=pid,
             name=self._text(pid, "comm").removesuffix("\n"),
-            cmdline=parse_cmdline(self._text(pid, "cmdline", _CMDLINE_BYTES)),
+            cmdline=parse_cmdline(self._text(pid, "cmdline")),
             ppid=ppid,
             uid=uid,
-            user=self._user(uid),
+            user=user_name(uid),
             started_at=self._booted_at + started_ticks / self._ticks_per_second,
             started_ticks=started_ticks,
             fd_count=seen.fd_count,
@@ -170,13 +156,26 @@ class ProcessTable:
             unit=unit,
         )
 
-    def _user(self, uid: int) -> str:
-        if uid not in self._users:
-            try:
-                self._users[uid] = pwd.getpwuid(uid).pw_name
-            except (KeyError, OSError):
-                self._users[uid] = str(uid)
-        return self._users[uid]
+
+def with_ancestors(pids: Iterable[int], get: Callable[[int], Process | None]) -> dict[int, Process]:
+    """The processes ``pids`` and their parents up to the first; those that ``get`` does not find are left out."""
+    found: dict[int, Process] = {}
+    waiting = list(pids)
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found and (process := get(pid)) is not None:
+            found[pid] = process
+            waiting.append(process.ppid)
+    return found
+
+
+@cache
+def user_name(uid: int) -> str:
+    """The name of a uid on this host, its number as text where it has none. Raw: escape it before showing."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OSError):
+        return str(uid)
 
 
 def parse_cmdline(text: str) -> tuple[str, ...]:

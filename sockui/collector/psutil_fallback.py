@@ -6,7 +6,6 @@ it is the only module that imports psutil. One Python object per socket is what 
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import time
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sockui.collector import as_root
 from sockui.collector.host import HostReader
+from sockui.collector.processes import user_name, with_ancestors
 from sockui.errors import CollectError
 from sockui.model import (
     Coverage,
@@ -36,8 +37,7 @@ from sockui.model import (
 if TYPE_CHECKING:
     import psutil
 
-_ATTRIBUTES = ("name", "cmdline", "ppid", "username", "create_time", "num_fds")
-FIX = "sudo sockui"
+_ATTRIBUTES = ("name", "cmdline", "ppid", "create_time", "num_fds")
 MISSING = (
     *("recv_queue", "send_queue", "inode", "cookie", "cgroup", "unit", "timer", "timer_seconds", "retransmits"),
     *("rtt_ms", "cwnd", "bytes_sent", "bytes_received"),
@@ -97,18 +97,16 @@ class PsutilCollector:
                 sockets = _rows(self._of_each_process())
                 notes += (_UNLISTED,)
         except (self._psutil.Error, OSError, RuntimeError) as error:  # RuntimeError: NotImplementedError, bad /proc
-            raise CollectError(
-                f"psutil cannot list the sockets of this host ({error}); as root it may: {FIX}"
-            ) from error
+            cure = as_root()
+            hint = f"; as root it may: {cure}" if cure else ""
+            raise CollectError(f"psutil cannot list the sockets of this host ({error}){hint}") from error
         taken_at, monotonic = time.time(), time.monotonic()
         clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
-        pids = np.unique(sockets["pid"][sockets["pid"] > 0]).tolist()
-        processes = self._with_ancestors(pids)
-        for pid in pids:
-            if pid in processes:
-                held = sockets["pid"] == pid
-                sockets["uid"][held] = processes[pid].uid
-                sockets["known"][held] = Known.UID
+        pids, codes = np.unique(sockets["pid"], return_inverse=True)
+        processes = with_ancestors(pids[pids > 0].tolist(), self._process)
+        uids = np.array([processes[pid].uid if pid in processes else -1 for pid in pids.tolist()], np.int64)[codes]
+        sockets["uid"] = np.maximum(uids, 0)
+        sockets["known"] = np.where(uids >= 0, Known.UID, 0)
         return Snapshot(
             taken_at=taken_at,
             monotonic=monotonic,
@@ -135,32 +133,22 @@ class PsutilCollector:
             except self._psutil.Error:
                 continue
 
-    def _with_ancestors(self, pids: Iterable[int]) -> dict[int, Process]:
-        found: dict[int, Process] = {}
-        waiting = list(pids)
-        while waiting:
-            pid = waiting.pop()
-            if pid in found:
-                continue
-            try:
-                found[pid] = self._process(self._psutil.Process(pid))
-            except self._psutil.Error:
-                continue
-            waiting.append(found[pid].ppid)
-        return found
-
-    def _process(self, process: psutil.Process) -> Process:
-        """Raises psutil.NoSuchProcess if it ended. What may not be read is empty or None."""
-        told = process.as_dict(_ATTRIBUTES)
-        uid = process.uids().effective
+    def _process(self, pid: int) -> Process | None:
+        """None if it ended or hides its user. Of the rest, what may not be read is empty or None."""
+        try:
+            process = self._psutil.Process(pid)
+            told = process.as_dict(_ATTRIBUTES)
+            uid = process.uids().effective
+        except self._psutil.Error:
+            return None
         created = told["create_time"] or 0.0
         return Process(
-            pid=process.pid,
+            pid=pid,
             name=told["name"] or "",
             cmdline=tuple(told["cmdline"] or ()),
             ppid=told["ppid"] or 0,
             uid=uid,
-            user=told["username"] or str(uid),
+            user=user_name(uid),
             started_at=created,
             started_ticks=int(created * 100),
             fd_count=told["num_fds"],
@@ -231,6 +219,6 @@ def _coverage(sockets: SocketArray, *, unlisted: bool) -> Coverage:
         attributed=int(np.count_nonzero(sockets["pid"])),
         kernel=int(np.count_nonzero(sockets["owner"] == Owner.KERNEL)),
         gaps=(Gap(unnamed, _UNNAMED),) if unnamed else (),
-        fix=FIX if (unnamed or unlisted) and os.geteuid() != 0 else None,
+        fix=as_root() if unnamed or unlisted else None,
         missing_fields=MISSING,
     )

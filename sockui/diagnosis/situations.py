@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sockui.ages import AgeArray
+from sockui.ages import INITIAL_RTO_MS, AgeArray
 from sockui.model import Known, Protocol, SocketArray, State, Timer
 
 IDLE_MS = 60_000
@@ -23,8 +23,6 @@ NO_TIMER_MS = 2_000
 """A FIN without a timer must have been so for this long: a dump may catch a socket between two timers."""
 REVERTED = 3
 """So many more retransmissions than back-off steps mean that the kernel undid back-off (RFC 6069)."""
-INITIAL_SYNACK_MS = 1_000
-"""TCP_TIMEOUT_INIT: a SYN-ACK that was not repeated yet has at most this long to go."""
 
 _V4_MAPPED = 0xFFFF
 _ANY_V4 = _V4_MAPPED << 32
@@ -109,7 +107,7 @@ def classify(sockets: SocketArray, ages: AgeArray, rows: NDArray[np.intp] | None
     that a socket belongs to are looked for among all ``sockets``.
     """
     chosen = np.arange(len(sockets)) if rows is None else np.asarray(rows, np.intp)
-    every = _Rows(sockets, chosen)
+    every = Rows(sockets, chosen)
     states, protocols = every["state"], every["protocol"]
     situations = np.asarray(_PLAIN[states], np.uint8)
     tcp = protocols != Protocol.UDP
@@ -131,7 +129,7 @@ def classify(sockets: SocketArray, ages: AgeArray, rows: NDArray[np.intp] | None
     return situations
 
 
-class _Rows:
+class Rows:
     """Some rows of a socket array, gathered one column at a time: copying whole rows costs ten times as much."""
 
     def __init__(self, sockets: SocketArray, rows: NDArray[np.intp]) -> None:
@@ -144,22 +142,32 @@ class _Rows:
             self._columns[name] = self._sockets[name][self._rows]
         return self._columns[name]
 
-    def only(self, places: NDArray[np.intp]) -> _Rows:
+    def only(self, places: NDArray[np.intp]) -> Rows:
         """Some of these rows, by their place among these."""
-        return _Rows(self._sockets, self._rows[places])
+        return Rows(self._sockets, self._rows[places])
 
 
-def has(sockets: SocketArray | _Rows, group: Known) -> NDArray[np.bool_]:
+def has(sockets: SocketArray | Rows, group: Known) -> NDArray[np.bool_]:
     """Which rows know a group of fields; (n,) bool."""
     return np.asarray((sockets["known"] & int(group)) == int(group), np.bool_)
 
 
-def unheld(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
+def unheld(sockets: SocketArray | Rows) -> NDArray[np.bool_]:
     """Which rows are known to be held by no descriptor; (n,) bool."""
     return np.asarray(has(sockets, Known.INODE) & (sockets["inode"] == 0))
 
 
-def zero_window(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
+def orphan(closed: Rows) -> NDArray[np.bool_]:
+    """Which rows in FIN_WAIT2 were closed and are the kernel's alone; (n,) bool."""
+    return np.asarray(has(closed, Known.MINI) | unheld(closed))
+
+
+def queue_full(listening: Rows) -> NDArray[np.bool_]:
+    """Which listeners refuse: more wait than the backlog (include/net/sock.h:sk_acceptq_is_full); (n,) bool."""
+    return np.asarray(has(listening, Known.QUEUES) & (listening["recv_queue"] > listening["send_queue"]))
+
+
+def zero_window(sockets: SocketArray | Rows) -> NDArray[np.bool_]:
     """Which rows have something to send that does not fit into the peer's window; (n,) bool.
 
     Either the window is known to be 0, or the persist timer runs and the window does not hold a segment
@@ -173,13 +181,13 @@ def zero_window(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
     return np.asarray(waiting & (closed | (persist & too_small)))
 
 
-def retransmitting(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
+def retransmitting(sockets: SocketArray | Rows) -> NDArray[np.bool_]:
     """Which rows wait for an acknowledgement that timed out at least once; (n,) bool."""
     on = has(sockets, Known.TIMER) & (sockets["timer"] == Timer.ON)
     return np.asarray(on & (sockets["retransmits"] > 0))
 
 
-def back_off_undone(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
+def back_off_undone(sockets: SocketArray | Rows) -> NDArray[np.bool_]:
     """Which retransmitting rows were told "unreachable" by a router or the neighbour table; (n,) bool.
 
     The kernel then takes back one step of back-off each time (net/ipv4/tcp_ipv4.c:tcp_ld_RTO_revert).
@@ -191,7 +199,7 @@ def back_off_undone(sockets: SocketArray | _Rows) -> NDArray[np.bool_]:
     return np.asarray(has(sockets, Known.INFO) & (count >= sockets["backoff"].astype(np.int32) + REVERTED))
 
 
-def _established(sockets: _Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _established(sockets: Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
     info, queues = has(sockets, Known.INFO), has(sockets, Known.QUEUES)
     reading = queues & (sockets["recv_queue"] == 0)
     sending = queues & (sockets["send_queue"] > 0)
@@ -215,7 +223,7 @@ def _established(sockets: _Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return situations
 
 
-def _close_wait(sockets: _Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _close_wait(sockets: Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
     queues = has(sockets, Known.QUEUES)
     running = np.isin(sockets["timer"], (Timer.ON, Timer.PERSIST)) & has(sockets, Known.TIMER)
     return _first(
@@ -227,15 +235,15 @@ def _close_wait(sockets: _Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
 
 
-def _fin_wait2(sockets: _Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _fin_wait2(sockets: Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _first(
         plain,
-        (has(sockets, Known.MINI) | unheld(sockets), Situation.FIN_WAIT2_ORPHAN),
+        (orphan(sockets), Situation.FIN_WAIT2_ORPHAN),
         (has(sockets, Known.INODE), Situation.FIN_WAIT2_HELD),
     )
 
 
-def _fin_unacknowledged(sockets: _Rows, age: NDArray[np.int64], plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _fin_unacknowledged(sockets: Rows, age: NDArray[np.int64], plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """FIN_WAIT1, LAST_ACK and CLOSING: our FIN has no acknowledgement."""
     queued = has(sockets, Known.QUEUES) & (sockets["send_queue"] > 0)
     off = has(sockets, Known.TIMER) & (sockets["timer"] == Timer.OFF)
@@ -251,28 +259,27 @@ def _fin_unacknowledged(sockets: _Rows, age: NDArray[np.int64], plain: NDArray[n
     )
 
 
-def _udp(sockets: _Rows) -> NDArray[np.uint8]:
+def _udp(sockets: Rows) -> NDArray[np.uint8]:
     connected = sockets["state"] == State.ESTABLISHED
     plain = np.where(connected, Situation.UDP_CONNECTED, Situation.UDP_UNCONNECTED).astype(np.uint8)
     return _first(plain, (has(sockets, Known.MEMORY) & (sockets["drops"] > 0), Situation.UDP_DROPS))
 
 
-def _handshakes(sockets: SocketArray, every: _Rows, situations: NDArray[np.uint8]) -> None:
+def _handshakes(sockets: SocketArray, every: Rows, situations: NDArray[np.uint8]) -> None:
     """Refine LISTEN, SYN_SENT and SYN_RECV in place; the latter two depend on the listeners among all sockets."""
     states = every["state"]
     at = np.flatnonzero(states == State.LISTEN)
-    situations[at[_full(every.only(at))]] = Situation.LISTEN_QUEUE_FULL
+    situations[at[queue_full(every.only(at))]] = Situation.LISTEN_QUEUE_FULL
 
     receiving, asking = (np.flatnonzero(states == state) for state in (State.SYN_RECV, State.SYN_SENT))
     if not len(receiving) and not len(asking):
         return
-    listening = _Rows(sockets, np.flatnonzero(sockets["state"] == State.LISTEN))
-    full = _full(listening)
+    listening = Rows(sockets, np.flatnonzero(sockets["state"] == State.LISTEN))
+    full = queue_full(listening)
     if len(receiving):
         few = every.only(receiving)
-        deferred = (
-            has(few, Known.TIMER | Known.MINI) & (few["retransmits"] == 0) & (few["timer_ms"] > INITIAL_SYNACK_MS)
-        )
+        # a SYN-ACK that was not repeated yet has at most the initial RTO to go
+        deferred = has(few, Known.TIMER | Known.MINI) & (few["retransmits"] == 0) & (few["timer_ms"] > INITIAL_RTO_MS)
         own = _is_full(few["local_high"], few["local_low"], few["local_port"], listening, full)
         situations[receiving] = _first(
             situations[receiving], (deferred, Situation.SYN_RECV_DEFER_ACCEPT), (own, Situation.SYN_RECV_QUEUE_FULL)
@@ -287,11 +294,6 @@ def _handshakes(sockets: SocketArray, every: _Rows, situations: NDArray[np.uint8
             | np.isin(_key(high, low, port), _keys(listening))
         )
         situations[asking[here]] = Situation.SYN_SENT_LOCAL_QUEUE_FULL
-
-
-def _full(listening: _Rows) -> NDArray[np.bool_]:
-    """More than the backlog wait (include/net/sock.h:sk_acceptq_is_full)."""
-    return np.asarray(has(listening, Known.QUEUES) & (listening["recv_queue"] > listening["send_queue"]))
 
 
 def _first(otherwise: NDArray[np.uint8], *choices: tuple[NDArray[np.bool_], Situation]) -> NDArray[np.uint8]:
@@ -310,7 +312,7 @@ def _key(high: NDArray[np.uint64], low: NDArray[np.uint64], port: NDArray[np.uin
     return np.asarray((mixed + port.astype(np.uint64)) * np.uint64(0x94D049BB133111EB))
 
 
-def _keys(sockets: _Rows) -> NDArray[np.uint64]:
+def _keys(sockets: Rows) -> NDArray[np.uint64]:
     return _key(sockets["local_high"], sockets["local_low"], sockets["local_port"])
 
 
@@ -318,7 +320,7 @@ def _is_full(
     high: NDArray[np.uint64],
     low: NDArray[np.uint64],
     port: NDArray[np.uint16],
-    listening: _Rows,
+    listening: Rows,
     full: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Which local endpoints belong to a listener that is full: the exact address first, then the wildcards.

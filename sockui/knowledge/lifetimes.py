@@ -6,14 +6,12 @@ arguments are sysctl values, all results milliseconds, and all were checked agai
 
 from __future__ import annotations
 
+from sockui.ages import INITIAL_RTO_MS, TIMEWAIT_MS
+
 RTO_MIN = 200
 """TCP_RTO_MIN, ms: what the model of repeated timeouts starts from, whatever the connection's own RTO."""
 RTO_MAX = 120_000
 """TCP_RTO_MAX, ms, where tcp_rto_max_ms does not say otherwise."""
-INITIAL_RTO = 1_000
-"""TCP_TIMEOUT_INIT, ms."""
-TIMEWAIT = 60_000
-"""TCP_TIMEWAIT_LEN, ms, a compile-time constant."""
 ORPHAN_RETRIES_ZERO = 8
 """What tcp_orphan_retries 0 means while the RTO is below its maximum (tcp_timer.c:tcp_orphan_retries)."""
 
@@ -36,7 +34,7 @@ def fin_wait2_orphan(seconds: int) -> int:
     tcp_input.c:tcp_rcv_state_process arms N-60 s, tcp_timer.c:tcp_keepalive_timer the same again.
     """
     length = seconds * 1000
-    return length if length <= TIMEWAIT else 2 * (length - TIMEWAIT)
+    return length if length <= TIMEWAIT_MS else 2 * (length - TIMEWAIT_MS)
 
 
 def connect(retries: int, linear: int) -> int:
@@ -44,9 +42,9 @@ def connect(retries: int, linear: int) -> int:
 
     For tcp_syn_retries and tcp_syn_linear_timeouts (0 before Linux 6.5). 6 and 4 -> 131000, 6 and 0 -> 127000.
     """
-    return linear * INITIAL_RTO + sum(min(INITIAL_RTO << step, RTO_MAX) for step in range(retries + 1))
+    return linear * INITIAL_RTO_MS + syn_ack(retries)
 
 
 def syn_ack(retries: int) -> int:
     """Time from the first SYN-ACK until the request is dropped, under tcp_synack_retries. 5 -> 63000."""
-    return sum(min(INITIAL_RTO << step, RTO_MAX) for step in range(retries + 1))
+    return sum(min(INITIAL_RTO_MS << step, RTO_MAX) for step in range(retries + 1))

@@ -90,6 +90,7 @@ class SockuiApp(App[int]):
         Binding("q", "quit", "Quit"),
         Binding("question_mark", "help", "Help"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
     ]
 
     def __init__(
@@ -104,6 +105,7 @@ class SockuiApp(App[int]):
         super().__init__(ansi_color=config.theme in ("ansi", "mono") or None)  # the terminal's own colours, or none
         self.config = config
         self._start_polling = start_polling
+        self._hinted = False
         self.clipboard_route = clipboard or Clipboard(config.clipboard, os.environ, self._to_terminal)
         self.main = MainScreen(config, query.compile(filter_text))
         self.poller = Poller(collector, Tracker(config.linger), self._publish, config.interval)
@@ -139,6 +141,8 @@ class SockuiApp(App[int]):
 
     @on(Polled)
     def _polled(self, event: Polled) -> None:
+        if event.poll.crash is not None:
+            raise event.poll.crash  # ends the UI, and is reported by cli
         self.main.take(event.poll, event.view)
 
     def renew_screens(self) -> None:
@@ -148,24 +152,21 @@ class SockuiApp(App[int]):
 
     # --- screens ----------------------------------------------------------------------------------
 
-    def show_details(self) -> None:
-        """All about the socket under the cursor."""
-        about = self._subject()
+    def show_details(self, index: int) -> None:
+        """All about a socket, by its row in the update that is shown."""
+        about = self._subject(index)
         if about is not None:
             self.push_screen(TextScreen("All about this socket", about.details, about.full))
 
-    def show_remedy(self) -> None:
-        """What to do about the socket under the cursor."""
-        about = self._subject()
+    def show_remedy(self, index: int) -> None:
+        """What to do about a socket, by its row in the update that is shown."""
+        about = self._subject(index)
         if about is not None:
             self.push_screen(RemedyScreen(about))
 
-    def _subject(self) -> Subject | None:
-        main = self.main
-        if main.view is None or main.body.selected is None:
-            return None
-        first = main.view
-        return Subject(lambda: (main.view or first).update, main.body.selected)
+    def _subject(self, index: int) -> Subject | None:
+        first = self.main.view
+        return Subject(lambda: (self.main.view or first).update, index) if first is not None else None
 
     def action_help(self) -> None:
         """Keys, the filter language, the columns."""
@@ -204,19 +205,25 @@ class SockuiApp(App[int]):
         self.call_from_thread(self._say_copied, text.count("\n") + 1, copied.message)
 
     def _say_copied(self, lines: int, message: str) -> None:
-        text = f"{'1 line' if lines == 1 else f'{lines:,} lines'} {message.replace(str(Path.home()), '~')}"
-        self.clear_notifications()
-        if isinstance(self.screen, MainScreen) and len(text) < self.size.width and "\n" not in text:
-            self.main.say(text)
+        size = "1 line" if lines == 1 else f"{lines:,} lines"
+        said, _, hint = message.replace(str(Path.home()), "~").partition("\n")
+        self._say(f"{size} {said}")
+        if hint and not self._hinted:  # once is enough
+            self._hinted = True
+            self.notify(hint, timeout=10, markup=False)
+
+    def _say(self, note: str) -> None:
+        if isinstance(self.screen, MainScreen | TextScreen | RemedyScreen):
+            self.screen.say(note)
         else:
-            self.notify(text, timeout=6, markup=False)
+            self.notify(note, markup=False)
 
     @on(TextScreen.CopyAsked)
     def _copy_asked(self, event: TextScreen.CopyAsked) -> None:
         if event.text:
             self.copy(event.text)
         else:
-            self.notify("This step has no command to copy.", markup=False)
+            self._say("This step has no command to copy.")
 
 
 def run(config: Config, filter_text: str) -> int:

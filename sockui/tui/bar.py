@@ -122,6 +122,7 @@ class StateBar(Bar, can_focus=True):
         self._counts: Sequence[tuple[str, int, str]] = ()
         self._chosen = ""
         self._at = 0
+        self._focused = False
 
     def count(self, counts: Sequence[tuple[str, int, str]], chosen: str) -> None:
         """Show (word, count, style); ``chosen`` is the word that is filtered by, "" none."""
@@ -129,7 +130,7 @@ class StateBar(Bar, can_focus=True):
         self._at = max(0, min(self._at, len(counts) - 1))
         words = []
         for index, (state, number, style) in enumerate(counts):
-            look = "focused" if self.has_focus and index == self._at else "chosen" if state == chosen else style
+            look = "focused" if self._focused and index == self._at else "chosen" if state == chosen else style
             words.append(Word(f"{state} {number:,}", look, state))
         self.say(self._that_fit(words))
 
@@ -151,9 +152,11 @@ class StateBar(Bar, can_focus=True):
         self.count(self._counts, self._chosen)
 
     def on_focus(self) -> None:
+        self._focused = True
         self.count(self._counts, self._chosen)
 
     def on_blur(self) -> None:
+        self._focused = False
         self.count(self._counts, self._chosen)
 
     def action_step(self, by: int) -> None:

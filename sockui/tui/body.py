@@ -71,8 +71,10 @@ class Body(Container):
             table.show(rows, choices.sort.text)
         else:
             tree = process_tree.build_tree(view.update, choices.filter, choices.tree_sort, choices.folded)
-            self.processes = tree
+            first, self.processes = self.processes is None, tree
             table.show(ProcessRows(tree, self._ascii), choices.tree_sort.text)
+            if first:  # begin where most sockets are, not at the ancestors
+                table.cursor = max(range(len(tree.rows)), key=lambda row: tree.rows[row].own.sockets, default=0)
         self.explain()
 
     @property
@@ -91,6 +93,21 @@ class Body(Container):
             return None
         return tree.rows[cursor]
 
+    @property
+    def oldest_stuck(self) -> int | None:
+        """Index of the oldest stuck socket of the process under the cursor, None if it has none."""
+        process, tree = self.selected_process, self.processes
+        if process is None or process.pid <= 0 or tree is None:
+            return None
+        about = explain_process(tree.update, process.pid, self._pids(process))
+        return about.oldest if about.oldest >= 0 else None
+
+    def _pids(self, process: ProcessRow) -> list[int]:
+        """What a line stands for: the process, with its descendants when they are folded away."""
+        if process.folded and self.processes is not None:
+            return process_tree.pids_of_subtree(self.processes, process.pid)
+        return [process.pid]
+
     @on(Table.CursorMoved)
     def explain(self) -> None:
         """Explain what is under the cursor."""
@@ -100,8 +117,7 @@ class Body(Container):
         index, process = self.selected, self.selected_process
         if index is not None:
             pane.show(paragraphs.explanation(explain(update, index), diagram(update, index, self._ascii)))
-        elif process is not None and process.pid > 0 and self.processes is not None:
-            pids = process_tree.pids_of_subtree(self.processes, process.pid) if process.folded else [process.pid]
-            pane.show(paragraphs.process(explain_process(update, process.pid, pids)))
+        elif process is not None and process.pid > 0:
+            pane.show(paragraphs.process(explain_process(update, process.pid, self._pids(process))))
         else:
             pane.show(())

@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sockui.config import Config
-from sockui.tui import wording
 from sockui.view import process_tree
+from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.query import EVERYTHING, Query
-from sockui.view.table_view import Sort
+from sockui.view.table_view import ATTENTION, Sort
+
+_BIGGEST_FIRST = ("number", "age")
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ class Choices:
         """Sort by a column: the biggest first where that is what people want; once more turns it round."""
         order = self.order
         again = order.column_name == name
-        order = Sort(name, not order.reverse if again else wording.begins_reversed(name))
+        order = Sort(name, not order.reverse if again else begins_reversed(name))
         if self.showing == "sockets":
             self.sort = order
         else:
@@ -62,3 +64,11 @@ class Choices:
     def choose_columns(self, names: tuple[str, ...]) -> None:
         """Show these columns; none: those that fit."""
         self.columns, self.offset = names, 0
+
+
+def begins_reversed(name: str) -> bool:
+    """Whether the first press on a column means the biggest first."""
+    column = {**SCREEN, **COLUMNS}.get(name)
+    if column is not None:
+        return column.kind in _BIGGEST_FIRST and column.name not in ("pid", "local_port", "remote_port", "uid", "fd")
+    return name not in (ATTENTION, "name", "pid")

@@ -13,8 +13,10 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from sockui import report
+from sockui.tui.table import Rows
 from sockui.view import summary
 from sockui.view.columns import require
+from sockui.view.format import fit
 from sockui.view.table_view import TableView
 
 TABLE_WIDTH = 120
@@ -38,6 +40,20 @@ def table(view: TableView, marked: Collection[int], columns: Sequence[str]) -> s
     text = io.StringIO()
     report.write(view, "table", text, [require(name) for name in columns], TABLE_WIDTH)
     return f"```\n{text.getvalue()}```"
+
+
+def rows(shown: Rows) -> str:
+    """Every row of a table as it stands on the screen, in a code block; "" if there are none."""
+    if not len(shown):
+        return ""
+    headings = shown.headings(TABLE_WIDTH)
+    lines = [[heading.title for heading in headings]]
+    lines += [[text for text, _ in cells] for cells, _ in shown.page(0, len(shown), headings)]
+    text = "\n".join(
+        " ".join(fit(cell, heading.width, heading.right) for cell, heading in zip(line, headings, strict=True)).rstrip()
+        for line in lines
+    )
+    return f"```\n{text}\n```"
 
 
 def _keys(marked: Collection[int]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

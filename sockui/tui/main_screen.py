@@ -32,7 +32,7 @@ from sockui.view.table_view import Sort, TableView
 if TYPE_CHECKING:
     from sockui.tui.app import SockuiApp
 
-WIDE = 110
+WIDE = 120
 """Columns from which the explanation stands beside the table instead of below it."""
 QUIET_SECONDS = 0.6
 """A changed order waits until no key was pressed for so long: nothing moves under a finger."""
@@ -149,7 +149,7 @@ class MainScreen(Screen[None]):
         self.sockui.renew_screens()
 
     def _status(self) -> None:
-        words = wording.status(self.poll, self.view, self.choices.filter.text, len(self.choices.marked), self._note)
+        words = wording.status(self.poll, self.view, self.choices, self._note)
         self.query_one("#status", Bar).say(words)
 
     def _hint(self) -> None:
@@ -315,14 +315,15 @@ class MainScreen(Screen[None]):
         elif isinstance(self.focused, StateBar):
             self.focused.action_press()
         elif self.body.selected is not None:
-            self.sockui.show_details()
+            self.sockui.show_details(self.body.selected)
 
     def action_remedy(self) -> None:
-        """What to do about the socket."""
-        if self.body.selected is not None:
-            self.sockui.show_remedy()
+        """What to do about the socket; of a process, about its oldest stuck one."""
+        index = self.body.selected if self.choices.showing == "sockets" else self.body.oldest_stuck
+        if index is not None:
+            self.sockui.show_remedy(index)
         else:
-            self.say("Remediation is for a socket: press 2 and choose one.")
+            self.say("There is nothing stuck here.")
 
     # --- copying ----------------------------------------------------------------------------------
 
@@ -343,10 +344,11 @@ class MainScreen(Screen[None]):
 
     def action_copy_table(self) -> None:
         """Copy the marked rows, or the table as filtered and sorted, as text in a code block."""
-        self._copy(
-            copying.table(self.view, self.choices.marked, self.choices.columns) if self.view else "",
-            "the table is empty",
-        )
+        if self.choices.showing == "processes":
+            text = copying.rows(self.body.table.rows)
+        else:
+            text = copying.table(self.view, self.choices.marked, self.choices.columns) if self.view else ""
+        self._copy(text, "the table is empty")
 
     def action_copy_full(self) -> None:
         """Copy all that is known of the socket under the cursor."""

@@ -22,7 +22,7 @@ def explanation(about: Explanation, diagram: Sequence[Sequence[Span]]) -> list[P
     text += [Paragraph(line, lead="• ") for line in about.evidence]
     text += [Paragraph(about.turn, lead="Turn  "), Paragraph(about.ends, lead="Ends  ")]
     if about.causes:
-        text += [GAP, Paragraph("Likely causes, most likely first", "title")]
+        text += [GAP, Paragraph("Possible causes; bold: the numbers speak for it", "title")]
         for number, cause in enumerate(about.causes, 1):
             text.append(Paragraph(cause.text, "strong" if cause.supported else "", lead=f"{number} "))
             if cause.tell:
@@ -44,7 +44,7 @@ def process(about: ProcessExplanation) -> list[Paragraph]:
     ]
     if about.stuck:
         text += [GAP, Paragraph(f"{about.stuck:,} of them wait for somebody to act. The oldest:", "strong")]
-        text += [Paragraph(about.oldest_text, "warn", lead="  ")]
+        text += [Paragraph(about.oldest_text, "warn", lead="  "), Paragraph("r: what to do about it", "dim", lead="  ")]
     return text
 
 
@@ -64,6 +64,17 @@ def remedy(page: Remedy, heading: str) -> list[Paragraph]:
         text += [GAP, Paragraph("What not to do", "title")]
         for what, why in page.do_not:
             text += [Paragraph(what, "bad", lead="  × "), Paragraph(why, lead="    ")]
+    return text
+
+
+def details(markdown: str) -> list[Paragraph]:
+    """Full diagnostics for reading: the same text without its code marks, headings as such, points hanging."""
+    text = []
+    for line in markdown.replace("`", "").split("\n"):
+        if line.startswith("- "):
+            text.append(Paragraph(line[2:], lead="• "))
+        else:
+            text.append(Paragraph(line, "title" if text and line else "strong"))
     return text
 
 

@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     from sockui.tui.subject import Subject
 
 
+_HINTS = (
+    Word(" Esc", "key"),
+    Word(" back  "),
+    Word("↑↓", "key"),
+    Word(" step  "),
+    Word("c", "key"),
+    Word(" copy its command  "),
+    Word("C", "key"),
+    Word(" copy the page  "),
+    Word("PgUp PgDn", "key"),
+    Word(" scroll"),
+)
+
+
 class RemedyScreen(Screen[None]):
     """Steps with their commands; ``c`` copies the command under the cursor."""
 
@@ -40,20 +54,7 @@ class RemedyScreen(Screen[None]):
         yield Bar(id="title")
         yield Pane(id="steps")
         hints = Bar(id="hints")
-        hints.say(
-            [
-                Word(" Esc", "key"),
-                Word(" back  "),
-                Word("↑↓", "key"),
-                Word(" step  "),
-                Word("c", "key"),
-                Word(" copy its command  "),
-                Word("C", "key"),
-                Word(" copy the page  "),
-                Word("PgUp PgDn", "key"),
-                Word(" scroll"),
-            ]
-        )
+        hints.say(_HINTS)
         yield hints
 
     def on_mount(self) -> None:
@@ -62,6 +63,13 @@ class RemedyScreen(Screen[None]):
 
     def on_resize(self) -> None:
         self.query_one(Pane).choose(self._at)
+
+    def say(self, note: str) -> None:
+        """Say something in the last line, until the next key."""
+        self.query_one("#hints", Bar).say([Word(f" {note}", "good")])
+
+    def on_key(self) -> None:
+        self.query_one("#hints", Bar).say(_HINTS)
 
     def renew(self) -> None:
         """Show the advice for what the socket is now."""

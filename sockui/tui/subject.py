@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sockui.tracker import Update
+from sockui.tui import paragraphs
 from sockui.tui.pane import Paragraph
 from sockui.view import summary
 from sockui.view.explain import explain
@@ -52,4 +53,4 @@ class Subject:
 
     def details(self) -> list[Paragraph]:
         """The same as paragraphs."""
-        return [Paragraph(line, verbatim=True) for line in self.full().split("\n")]
+        return paragraphs.details(self.full())

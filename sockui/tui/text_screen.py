@@ -16,7 +16,14 @@ from textual.screen import Screen
 from sockui.tui.bar import Bar, Word
 from sockui.tui.pane import Pane, Paragraph
 
-_COPY = (Word("c", "key"), Word(" copy"))
+_HINTS = (
+    Word(" Esc", "key"),
+    Word(" back  "),
+    Word("↑↓", "key"),
+    Word(" scroll  "),
+    Word("c", "key"),
+    Word(" copy"),
+)
 
 
 class TextScreen(Screen[None]):
@@ -62,6 +69,13 @@ class TextScreen(Screen[None]):
         pane = self.query_one(Pane)
         pane.show(self._refresh_text(), from_top=True)
         pane.focus()
+
+    def say(self, note: str) -> None:
+        """Say something in the last line, until the next key."""
+        self.query_one("#hints", Bar).say([Word(f" {note}", "good")])
+
+    def on_key(self) -> None:
+        self.query_one("#hints", Bar).say(_HINTS)
 
     def renew(self) -> None:
         """Show what there is to say now."""

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from textual.binding import Binding
 
 from sockui import __version__
 from sockui.model import Coverage, State, parse_state
 from sockui.poller import Poll
+from sockui.tracker import Life
 from sockui.tui.bar import Word
+from sockui.tui.choices import Choices
 from sockui.tui.pane import Paragraph
 from sockui.tui.sockets import STATE_STYLES
 from sockui.view import format as fmt
 from sockui.view import process_tree, query
 from sockui.view.columns import COLUMNS, SCREEN
-from sockui.view.table_view import ATTENTION, TableView
+from sockui.view.table_view import ATTENTION, Sort, TableView
 
 _COUNT_ORDER = (
     State.CLOSE_WAIT,
@@ -35,7 +38,6 @@ _COUNT_ORDER = (
     State.CLOSE,
 )
 _INTERVALS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-_BIGGEST_FIRST = ("number", "age")
 _TREE_SORTS = {
     "sockets": "how many sockets",
     "name": "name of the process",
@@ -130,8 +132,8 @@ def nothing(view: TableView, text: str) -> str:
     return "  There is no TCP or UDP socket in this network namespace."
 
 
-def status(poll: Poll | None, view: TableView | None, text: str, marked: int, note: str) -> list[Word]:
-    """The last line but one: a failure, a note, or the filter and how complete the picture is."""
+def status(poll: Poll | None, view: TableView | None, choices: Choices, note: str) -> list[Word]:
+    """The last line but one: a failure, a note, or the filter, the order and how complete the picture is."""
     if poll is not None and poll.error:
         first = poll.error.split("\n")[0]
         stale = " What is shown is the last good poll." if view is not None else ""
@@ -141,10 +143,13 @@ def status(poll: Poll | None, view: TableView | None, text: str, marked: int, no
     if view is None:
         return reading()
     words = []
-    if marked:
-        words.append(Word(f" {marked} marked ", "key"))
-    if text:
-        words += [Word(f" {len(view.rows):,} of {view.total:,}", "strong"), Word(f"  / {fmt.escape(text)} ", "info")]
+    if choices.marked:
+        words.append(Word(f" {len(choices.marked)} marked ", "key"))
+    if choices.filter.text:
+        matching = int(np.count_nonzero(view.update.life[view.rows] != Life.ENDED))
+        words += [Word(f" {matching:,} match", "strong"), Word(f"  / {fmt.escape(choices.filter.text)} ", "info")]
+    if choices.showing == "sockets" and choices.sort == Sort():
+        words.append(Word(" by attention ·", "dim"))
     return [*words, *coverage(view.update.snapshot.coverage)]
 
 
@@ -153,9 +158,11 @@ def coverage(coverage: Coverage) -> list[Word]:
     words = [Word(f" {coverage.sockets:,} sockets: {coverage.attributed:,} named", "dim")]
     if coverage.kernel:
         words.append(Word(f", {coverage.kernel:,} the kernel's", "dim"))
-    words += [Word(f", {gap.sockets:,} {gap.reason}", "warn") for gap in coverage.gaps]
-    if coverage.fix:
-        words.append(Word(f"  {coverage.fix}", "key"))
+    if coverage.fix:  # what is missing can be had: say how, the reasons are in the help
+        missing = sum(gap.sockets for gap in coverage.gaps)
+        words += [Word(f", {missing:,} cannot be named without root: ", "warn"), Word(coverage.fix, "key")]
+    else:
+        words += [Word(f", {gap.sockets:,} {gap.reason}", "warn") for gap in coverage.gaps]
     return words
 
 
@@ -199,14 +206,6 @@ def sort_choices(showing: str) -> list[tuple[str, str]]:
         (ATTENTION, "what most likely needs somebody first"),
         *((column.name, column.help) for column in columns.values()),
     ]
-
-
-def begins_reversed(name: str) -> bool:
-    """Whether the first press on a column means the biggest first."""
-    column = {**SCREEN, **COLUMNS}.get(name)
-    if column is not None:
-        return column.kind in _BIGGEST_FIRST and column.name not in ("pid", "local_port", "remote_port", "uid", "fd")
-    return name not in (ATTENTION, "name", "pid")
 
 
 def step_interval(interval: float, factor: float) -> float:

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sockui.diagnosis import situations
 from sockui.model import Known, Process
 from sockui.tracker import Update
 from sockui.view import format as fmt
@@ -50,10 +51,6 @@ class Column:
     words: Callable[[Update], Words] | None = None  # of text, state, enum and address
     shorten: Callable[[str, int], str] | None = None  # a text in exactly so many cells, if not cut at its end
 
-    def text(self, update: Update, index: int) -> str:
-        """One cell of the screen."""
-        return self.texts(take(update, np.array([index])))[0]
-
     def cell(self, text: str, room: int) -> str:
         """A text of this column padded or shortened to exactly ``room`` cells."""
         return self.shorten(text, room) if self.shorten else fmt.fit(text, room, self.right)
@@ -73,7 +70,7 @@ def take(update: Update, rows: Codes) -> Update:
 
 def has(update: Update, groups: Known) -> Mask:
     """(n,) whether the source filled these groups of fields."""
-    return np.asarray(update.sockets["known"] & int(groups) == int(groups))
+    return situations.has(update.sockets, groups)
 
 
 def everywhere(update: Update) -> Mask:
@@ -176,16 +173,15 @@ def holder_pids(update: Update) -> tuple[NDArray[np.intp], Codes]:
     return distinct, code[pid].astype(np.intp)
 
 
-def held_by(update: Update, chosen: Mask) -> Mask:
-    """(n,) which sockets any of the chosen processes holds; ``chosen`` beside the pids of ``holder_pids``."""
-    pids, codes = holder_pids(update)
-    mask = np.append(chosen, False)[codes]
-    shared = update.sockets["holders"] > 1
-    if shared.any():
+def held_by(update: Update, pids: NDArray[Any]) -> Mask:
+    """(n,) which sockets any of these processes holds, or has not accepted yet."""
+    mask = np.isin(update.sockets["pid"], pids)
+    shared = np.flatnonzero(update.sockets["holders"] > 1)  # their rows name the lowest holder only
+    if len(shared):
         holders = update.snapshot.holders
-        inodes = holders.inode[np.isin(holders.pid, pids[chosen])]
-        mask |= shared & np.isin(update.sockets["inode"], inodes)
-    return np.asarray(mask)
+        inodes = holders.inode[np.isin(holders.pid, pids)]
+        mask[shared] |= np.isin(update.sockets["inode"][shared], inodes)
+    return mask
 
 
 def distinct_addresses(update: Update, side: str) -> tuple[NDArray[np.uint64], NDArray[np.uint64], Codes]:

@@ -6,8 +6,6 @@ Owns which columns there are, their names, titles, widths and meaning. Must not 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from types import MappingProxyType
 
 from sockui.errors import UsageError
@@ -35,6 +33,7 @@ def _address(side: str, title: str, meaning: str, aliases: tuple[str, ...] = ())
         width=15,
         wide=39,
         aliases=aliases,
+        known=fields.has_end(side),
         json=fields.addresses(side),
         texts=lambda update: [text or "*" for text in fields.addresses(side)(update)],
         values=lambda update: column.distinct_addresses(update, side)[2],
@@ -51,7 +50,7 @@ def _endpoint(side: str, title: str, width: int, aliases: tuple[str, ...]) -> Co
         wide=47,
         aliases=aliases,
         values=lambda update: column.distinct_addresses(update, side)[2] * 65536 + update.sockets[f"{side}_port"],
-        known=column.everywhere if side == "local" else fields.port_set("remote"),
+        known=fields.has_end(side),
         texts=fields.endpoint_texts(side),
         json=fields.endpoint_texts(side),
         shorten=fmt.fit_endpoint,
@@ -226,7 +225,7 @@ _JSON = (
         title="Age from",
         help="what the age rests on",
         kind="enum",
-        choices=fields.AGE_SOURCES,
+        choices=fields.AGE_SOURCES[1:],
         width=11,
         aliases=("age_source",),
     ),
@@ -352,7 +351,7 @@ _SCREEN = (
         fields.owner_words,
         name="owner",
         title="Owner",
-        help="process, listener (not accepted yet), kernel, hidden (needs root), unfound or unknown",
+        help="process, listener (not accepted yet), kernel, hidden (may not be read), unfound or unknown",
         kind="enum",
         choices=fields.OWNERS,
         width=8,
@@ -384,15 +383,9 @@ def find(name: str) -> Column | None:
     return _BY_NAME.get(name.lower().replace("-", "_"))
 
 
-def nearest(name: str, names: Iterable[str] = NAMES) -> str:
-    """A clause that suggests the nearest name: ``, did you mean "recvq"?``; empty if none is near."""
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), list(names), 1)
-    return f', did you mean "{near[0]}"?' if near else ""
-
-
 def require(name: str) -> Column:
     """The same as ``find``; raises :class:`UsageError` with a suggestion for an unknown name."""
     found = find(name)
     if found is None:
-        raise UsageError(f'there is no column "{fmt.escape(name)}"{nearest(name)}')
+        raise UsageError(f'there is no column "{fmt.escape(name)}"{fmt.did_you_mean(name, NAMES)}')
     return found

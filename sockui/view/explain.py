@@ -6,7 +6,6 @@ not touch terminal or kernel.
 
 from __future__ import annotations
 
-import difflib
 import shlex
 import textwrap
 from collections.abc import Collection
@@ -21,8 +20,9 @@ from sockui.knowledge import words
 from sockui.model import Host, Owner, State, parse_state, state_name
 from sockui.tracker import Life, Update
 from sockui.view import evidence, settings
+from sockui.view.column import held_by
 from sockui.view.facts import Facts
-from sockui.view.format import count, escape, local_endpoint, long_duration, protocol, remote_endpoint
+from sockui.view.format import count, did_you_mean, escape, local_endpoint, long_duration, protocol, remote_endpoint
 from sockui.view.remedy import Step, fill, steps
 
 WIDTH = 78
@@ -139,14 +139,9 @@ def _left(facts: Facts) -> str:
 
 def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> ProcessExplanation:
     """Explain the sockets that any of ``subtree_pids`` (``pid`` among them) holds, and those their listeners keep."""
-    snapshot, sockets = update.snapshot, update.sockets
+    sockets = update.sockets
     pids = np.fromiter({pid, *subtree_pids}, np.int32)
-    mine = np.isin(sockets["pid"], pids)
-    held = np.unique(snapshot.holders.inode[np.isin(snapshot.holders.pid, pids)])
-    several = np.flatnonzero(sockets["holders"] > 1)  # the row names the lowest holder only
-    mine[several] |= np.isin(sockets["inode"][several], held)
-    mine &= update.life != Life.ENDED
-    rows = np.flatnonzero(mine)
+    rows = np.flatnonzero(held_by(update, pids) & (update.life != Life.ENDED))
 
     kinds = situations.classify(sockets, update.ages, rows)
     stuck = rows[np.isin(kinds, [int(kind) for kind in situations.STUCK])]
@@ -162,7 +157,7 @@ def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> 
     waiting = int(np.count_nonzero(sockets["owner"][rows] == Owner.LISTENER))
     if waiting:
         facts.append(f"{_number(waiting, 'connection')} not accepted yet")
-    process = snapshot.processes.get(pid)
+    process = update.snapshot.processes.get(pid)
     heading = f"{escape(process.name)} {pid}" if process else f"process {pid}"
     ordered = tuple(sorted(totals, key=lambda total: (-total[1], total[0])))
     return ProcessExplanation(heading, tuple(facts), ordered, len(stuck), oldest, text)
@@ -223,14 +218,13 @@ GENERIC = {
 def explain_state(text: str, host: Host) -> str:
     """Explain a state in any spelling, with this host's settings, as plain text of 78 columns.
 
-    Raises :class:`UsageError` with suggestions for a name that is no state.
+    Raises :class:`UsageError` with a suggestion for a name that is no state.
     """
     state = parse_state(text)
     if state is None:
         names = [known.name for known in State]
-        close = difflib.get_close_matches(text.upper().replace("-", "_"), names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"states are {', '.join(names)}"
-        raise UsageError(f'"{escape(text)}" is not a TCP state; {hint}')
+        hint = did_you_mean(text, names) or f"; states are {', '.join(names)}"
+        raise UsageError(f'"{escape(text)}" is not a TCP state{hint}')
     known = words.state(state.name.lower())
     values = settings.Values(host, {**_Numbers(), **settings.times(host), **GENERIC})
     parts = [state.name + (" (UDP: UNCONN)" if state == State.CLOSE else ""), ""]

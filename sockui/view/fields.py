@@ -6,8 +6,6 @@ decide which columns there are or how wide.
 
 from __future__ import annotations
 
-import functools
-import pwd
 from collections.abc import Callable
 from typing import Any
 
@@ -15,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sockui.ages import AgeSource
+from sockui.collector.processes import user_name
 from sockui.model import Known, Owner, Process, Protocol, State, Timer, state_name
 from sockui.tracker import Update
 from sockui.view import format as fmt
-from sockui.view.column import Mask, Words, has, nulls
+from sockui.view.column import Mask, Words, everywhere, has, nulls
 
 UNCONN = 12  # code of UDP's CLOSE, after the last State
 STATE_WORDS = ("", *(state_name(state) for state in State), "UNCONN")  # by State, then UNCONN
 TIMER_WORDS = tuple(timer.name.lower() for timer in Timer)
-OWNER_WORDS = {Owner.KERNEL: "kernel", Owner.HIDDEN: "needs root", Owner.UNFOUND: "not in sight", Owner.UNKNOWN: "-"}
 PROTOCOL_TEXTS = ("tcp", "tcp6", "udp", "udp6")
 NOT_ACCEPTED = "(not accepted)"
 NOT_ACCEPTED_SHORT = "unaccepted"
 OWNERS = tuple(owner.name.lower() for owner in Owner)
-AGE_SOURCES = tuple(source.name.lower() for source in AgeSource)
+AGE_SOURCES = ("", *(source.name.lower() for source in AgeSource if source))  # by AgeSource; NONE is no value
 
 
 # --- where a value is known ---------------------------------------------------------------------------
@@ -65,8 +63,13 @@ def held(update: Update) -> Mask:
 
 
 def port_set(side: str) -> Callable[[Update], Mask]:
-    """Where a side has a port; a remote one without has no peer."""
+    """Where a side has a port."""
     return lambda update: np.asarray(update.sockets[f"{side}_port"] > 0)
+
+
+def has_end(side: str) -> Callable[[Update], Mask]:
+    """Everywhere locally; remotely where there is a peer."""
+    return everywhere if side == "local" else port_set(side)
 
 
 def age_known(update: Update) -> Mask:
@@ -134,19 +137,10 @@ def age_source_words(update: Update) -> Words:
     return AGE_SOURCES, np.where(age_known(update), update.ages["source"].astype(np.intp), -1)
 
 
-@functools.cache
-def user_name(uid: int) -> str:
-    """The name of a uid on this host, its number where it has none."""
-    try:
-        return fmt.escape(pwd.getpwuid(uid).pw_name)
-    except KeyError:
-        return str(uid)
-
-
 def user_words(update: Update) -> Words:
     """Names of the distinct uids."""
     uids, codes = np.unique(update.sockets["uid"], return_inverse=True)
-    return [user_name(uid) for uid in uids.tolist()], np.where(has(update, Known.UID), codes, -1)
+    return [fmt.escape(user_name(uid)) for uid in uids.tolist()], np.where(has(update, Known.UID), codes, -1)
 
 
 def owner_words(update: Update) -> Words:
@@ -154,14 +148,20 @@ def owner_words(update: Update) -> Words:
     return OWNERS, update.sockets["owner"].astype(np.intp)
 
 
+def no_process_words(update: Update) -> dict[Owner, str]:
+    """What stands where no process can be named; "needs root" only if root would see more."""
+    hidden = "needs root" if update.snapshot.coverage.fix else "unreadable"
+    return {Owner.KERNEL: "kernel", Owner.HIDDEN: hidden, Owner.UNFOUND: "not in sight", Owner.UNKNOWN: "-"}
+
+
 def owner_texts(update: Update) -> list[str]:
     """``name/pid``, or why there is no process."""
-    sockets = update.sockets
+    sockets, no_process = update.sockets, no_process_words(update)
     processes = update.snapshot.processes
     texts = []
     for owner, pid in zip(sockets["owner"].tolist(), sockets["pid"].tolist(), strict=True):
         if pid <= 0:
-            texts.append(OWNER_WORDS.get(owner, "-"))
+            texts.append(no_process.get(owner, "-"))
             continue
         process = processes.get(pid)
         text = f"{fmt.escape(process.name) if process else '?'}/{pid}"
@@ -281,7 +281,7 @@ def addresses(side: str) -> Callable[[Update], list[Any]]:
     def json(update: Update) -> list[Any]:
         fields = (update.sockets[f"{side}_high"], update.sockets[f"{side}_low"], update.sockets["family"])
         texts = [fmt.address(*row) for row in zip(*(field.tolist() for field in fields), strict=True)]
-        return texts if side == "local" else nulls(texts, port_set("remote")(update))
+        return nulls(texts, has_end(side)(update))
 
     return json
 

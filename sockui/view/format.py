@@ -1,17 +1,19 @@
 """Numbers and outside text as a person reads them.
 
-Owns every unit, and the one place where text from outside is made harmless. Must not know columns,
-widgets or markup.
+Owns every unit, the one place where text from outside is made harmless, and the suggestion for a mistyped word.
+Must not know columns, widgets or markup.
 """
 
 from __future__ import annotations
 
+import difflib
 import functools
 import ipaddress
 import math
 import re
 import socket
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 from sockui.model import Protocol
@@ -39,6 +41,13 @@ def _visible(match: re.Match[str]) -> str:
 def escape(text: str) -> str:
     """Make control, C1, bidi and zero-width characters of outside text visible: ESC becomes a backslash and ``e``."""
     return _HOSTILE.sub(_visible, text)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about a word that is not known: ``, did you mean "recvq"?``; empty if none is near."""
+    spelt = {name.lower().replace("_", "-"): name for name in known}
+    near = difflib.get_close_matches(word.lower().replace("_", "-"), spelt, 1)
+    return f', did you mean "{spelt[near[0]]}"?' if near else ""
 
 
 def duration(milliseconds: float) -> str:

@@ -8,7 +8,6 @@ Nothing here makes a Python object per socket: comparisons of text look at the d
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import operator
 import re
@@ -24,6 +23,7 @@ from sockui.model import State, parse_state
 from sockui.tracker import Update
 from sockui.view import fields
 from sockui.view.column import Column, Mask, held_by, holder_pids
+from sockui.view.format import did_you_mean
 
 Predicate: TypeAlias = Callable[[Update], Mask]
 
@@ -65,8 +65,7 @@ def states(name: str) -> frozenset[State]:
     if name.lower() in STATE_SETS:
         return STATE_SETS[name.lower()]
     words = [*STATE_SETS, *(state.name.lower().replace("_", "-") for state in State)]
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), words, 1)
-    raise ValueProblem(f"there is no state called that{_did_you_mean(near)}")
+    raise ValueProblem(f"there is no state called that{did_you_mean(name, words)}")
 
 
 def in_states(chosen: frozenset[State]) -> Predicate:
@@ -165,8 +164,14 @@ def _port(text: str) -> int:
 
 def _number(column: Column, sign: str, values: list[float]) -> Predicate:
     if column.of_process:  # any holder's pid
-        return lambda update: held_by(update, _compare_number(holder_pids(update)[0], sign, values))
+        return lambda update: _of_processes(update, lambda pids: _compare_number(pids, sign, values))
     return lambda update: _compare_number(column.values(update), sign, values) & column.known(update)
+
+
+def _of_processes(update: Update, choose: Callable[[NDArray[np.intp]], Mask]) -> Mask:
+    """Sockets that any of the chosen processes holds."""
+    pids, _ = holder_pids(update)
+    return held_by(update, pids[choose(pids)])
 
 
 def _compare_number(column: NDArray[Any], sign: str, values: list[float]) -> Mask:
@@ -268,7 +273,7 @@ def _words(column: Column, accepts: Callable[[str], bool]) -> Predicate:
     def predicate(update: Update) -> Mask:
         vocabulary, codes = distinct(update)
         accepted = np.array([*(bool(text) and accepts(text) for text in vocabulary), False], np.bool_)
-        return held_by(update, accepted[:-1]) if column.of_process else np.asarray(accepted[codes])
+        return _of_processes(update, lambda _: accepted[:-1]) if column.of_process else np.asarray(accepted[codes])
 
     return predicate
 
@@ -290,12 +295,8 @@ def _wildcard(value: str) -> Callable[[str], bool]:
 
 def _choice(column: Column, value: str) -> None:
     if value.lower() not in column.choices and "*" not in value and "?" not in value:
-        near = difflib.get_close_matches(value.lower(), column.choices, 1)
-        raise ValueProblem(f"{column.name} is one of {', '.join(column.choices)}{_did_you_mean(near)}")
-
-
-def _did_you_mean(near: list[str]) -> str:
-    return f', did you mean "{near[0]}"?' if near else ""
+        hint = did_you_mean(value, column.choices)
+        raise ValueProblem(f"{column.name} is one of {', '.join(column.choices)}{hint}")
 
 
 def _any(predicates: list[Predicate]) -> Predicate:

@@ -20,7 +20,6 @@ from sockui.model import Owner, Process, Protocol, State
 from sockui.tracker import Life, Update
 from sockui.view import format as fmt
 from sockui.view.column import Codes, Mask
-from sockui.view.columns import nearest
 from sockui.view.fields import command
 from sockui.view.query import Query
 from sockui.view.table_view import Sort
@@ -30,7 +29,7 @@ UDP = 0  # index of UDP sockets in ``Tally.states``, which no TCP state has
 _CODES = len(State) + 1
 SORTS = ("sockets", "name", "pid", "oldest", "fds", *(state.name.lower() for state in State), "udp")
 """What ``build_tree`` sorts by."""
-_STUCK = (
+_PASSING = (  # states that a connection should soon leave
     State.CLOSE_WAIT,
     State.FIN_WAIT1,
     State.FIN_WAIT2,
@@ -41,7 +40,7 @@ _STUCK = (
 )
 _NO_PROCESS = (  # lines for sockets without one, after all processes: pid, owner, name
     (-1, Owner.KERNEL, "kernel (no process)"),
-    (-2, Owner.HIDDEN, "processes that only root may see"),
+    (-2, Owner.HIDDEN, "processes that may not be read"),
     (-3, Owner.UNFOUND, "not in sight (another PID namespace, or the kernel)"),
     (-4, Owner.UNKNOWN, "owner unknown"),
 )
@@ -183,7 +182,7 @@ def _sort_name(sort: Sort) -> str:
     wanted = sort.column_name.lower().replace("-", "_")
     if wanted in SORTS:
         return wanted
-    raise UsageError(f'processes cannot be sorted by "{fmt.escape(wanted)}"{nearest(wanted, SORTS)}')
+    raise UsageError(f'processes cannot be sorted by "{fmt.escape(wanted)}"{fmt.did_you_mean(wanted, SORTS)}')
 
 
 def _value(name: str, pid: int, process: Process | None, tally: Tally) -> Any:
@@ -289,11 +288,11 @@ def _tallies(
     sums = np.concatenate((np.zeros((1, _CODES), np.int64), np.cumsum(once, axis=0)))
     subtree = sums[ends] - sums[:-1]
 
-    stuck = np.isin(codes[rows], _STUCK)
-    ages = update.ages[rows[stuck]]
+    passing = np.isin(codes[rows], _PASSING)
+    ages = update.ages[rows[passing]]
     least, most = np.zeros(count, np.int64), np.full(count, -1, np.int64)
-    np.maximum.at(least, nodes[stuck], ages["min_ms"])
-    np.maximum.at(most, nodes[stuck], np.where(ages["max_ms"] < 0, _UNBOUNDED, ages["max_ms"]))
+    np.maximum.at(least, nodes[passing], ages["min_ms"])
+    np.maximum.at(most, nodes[passing], np.where(ages["max_ms"] < 0, _UNBOUNDED, ages["max_ms"]))
     all_least, all_most = least.tolist(), most.tolist()
     for index in range(count - 1, -1, -1):
         if parents[index] >= 0:
@@ -331,7 +330,7 @@ def _without_process(update: Update, chosen: Mask) -> list[ProcessRow]:
         mask = chosen & (owner == kind) & (update.sockets["pid"] <= 0)
         if not mask.any():
             continue
-        ages = update.ages[mask & np.isin(codes, _STUCK)]
+        ages = update.ages[mask & np.isin(codes, _PASSING)]
         least = int(ages["min_ms"].max(initial=0))
         most = -1 if (ages["max_ms"] < 0).any() else int(ages["max_ms"].max(initial=-1))
         tally = Tally(tuple(np.bincount(codes[mask], minlength=_CODES).tolist()), least, most)

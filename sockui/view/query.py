@@ -22,7 +22,8 @@ from sockui.model import State
 from sockui.tracker import Update
 from sockui.view import predicates, search
 from sockui.view.column import Column, Mask
-from sockui.view.columns import NAMES, find, nearest
+from sockui.view.columns import NAMES, find
+from sockui.view.format import did_you_mean
 from sockui.view.predicates import Predicate, ValueProblem
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def help_text() -> list[tuple[str, str]]:
         ("unit = nginx*", "* and ? stand for anything"),
         ("recvq > 64k and not src 127.0.0.1", "and may be left out; ! & | and ( ) as in ss"),
         ("timer = persist", "the peer's window is closed; also on, keepalive, timewait, off"),
-        ("owner = hidden", "needs root to name; also kernel, listener (not accepted), unfound"),
+        ("owner = hidden", "its process may not be read; also kernel, listener (not accepted), unfound"),
         ("rtt > 200ms retransmits >= 3", "an unknown value satisfies no comparison, not even !="),
     ]
 
@@ -230,7 +231,7 @@ def _column(field: Token) -> Column:
         return found
     if field.lower() in _NOT_READ:
         raise _Mistake(field.start_pos or 0, f"sockui does not read {_NOT_READ[field.lower()]}")
-    raise _Mistake(field.start_pos or 0, f"there is no field called that{nearest(field, (*NAMES, 'dev'))}")
+    raise _Mistake(field.start_pos or 0, f"there is no field called that{did_you_mean(field, (*NAMES, 'dev'))}")
 
 
 def _read(token: Token, read: Callable[[str], Result]) -> Result:

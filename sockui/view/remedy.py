@@ -113,11 +113,11 @@ def commands(facts: Facts) -> dict[str, str]:
 
 
 def quote(text: str) -> str:
-    """Quote one word for bash and zsh; control, bidi and invisible characters become escapes that mean them."""
-    if escape(text) == text:
+    """Quote one word for bash and zsh; what cannot be shown, or would end a code span, becomes escapes that mean it."""
+    if escape(text) == text and "`" not in text:
         return shlex.quote(text)
     raw = text.encode("utf-8", "surrogateescape")
-    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in raw) + "'"
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\`" else f"\\x{b:02x}" for b in raw) + "'"
 
 
 def _bracket(host: str) -> str:
@@ -129,14 +129,21 @@ def _to_learn(facts: Facts) -> Step:
     """What would make the holder known."""
     owner = int(facts.row["owner"])
     fix = facts.update.snapshot.coverage.fix
+    effect = "reads, needs root" if fix else ""
     if owner == Owner.HIDDEN:
-        text = f"Learn which process of {facts.user} holds it: only root may look. Then the steps name it."
-        return Step("look", text, fix, "reads, needs root" if fix else "")
-    if owner == Owner.UNFOUND:
-        return Step("look", "No process in sight holds it: look from the host, outside this container.", None, "")
-    if owner == Owner.LISTENER or facts.listener >= 0:
-        return Step("look", "Learn which process holds the listener: only root may look.", fix, "reads" if fix else "")
-    return Step("look", "Which process holds it is not known from this source.", fix, "reads" if fix else "")
+        what = f"which process of {facts.user} holds it"
+    elif owner == Owner.LISTENER or facts.listener >= 0:
+        what = "which process holds the listener"
+    elif owner == Owner.UNFOUND:
+        what = "which process holds it"
+    else:
+        return Step("look", "Which process holds it is not known from this source.", fix, effect)
+    how = (
+        "only root may look. Then the steps name it."
+        if fix
+        else "none in sight. Look from the host, outside any container."
+    )
+    return Step("look", f"Learn {what}: {how}", fix, effect)
 
 
 def _note(facts: Facts) -> str:

@@ -28,7 +28,7 @@ _OCTETS = [str(octet) for octet in range(256)]
 def contains(update: Update, word: str) -> Mask:
     """(n,) sockets of which a cell contains ``word``, without regard to case; ``-`` in a state counts as ``_``."""
     word = word.casefold()
-    mask = _in_words(update, word) | column.held_by(update, _in_processes(update, word))
+    mask = _in_words(update, word) | column.held_by(update, _processes(update, word))
     if _OF_ENDPOINTS.issuperset(word):
         mask |= _in_endpoints(update, "local", word)
         mask |= _in_endpoints(update, "remote", word)
@@ -40,7 +40,7 @@ def _in_words(update: Update, word: str) -> Mask:
     states, state_codes = fields.state_words(update)
     users, user_codes = fields.user_words(update)
     owners = np.zeros(len(Owner), np.bool_)
-    for owner, text in {**fields.OWNER_WORDS, Owner.LISTENER: fields.NOT_ACCEPTED}.items():
+    for owner, text in {**fields.no_process_words(update), Owner.LISTENER: fields.NOT_ACCEPTED}.items():
         owners[owner] = word in text
     protocols = np.zeros((256, 7), np.bool_)  # by protocol and family
     for protocol in Protocol:
@@ -65,10 +65,11 @@ def _found(vocabulary: Sequence[str], word: str) -> Mask:
     return np.array([*(word in text.casefold() for text in vocabulary), False], np.bool_)
 
 
-def _in_processes(update: Update, word: str) -> Mask:
+def _processes(update: Update, word: str) -> NDArray[np.intp]:
+    """Pids of the holders whose name, pid, command line or unit contains the word."""
     processes = update.snapshot.processes
     pids, _ = column.holder_pids(update)
-    return np.array([word in _process_text(pid, processes.get(pid)) for pid in pids.tolist()], np.bool_)
+    return pids[[word in _process_text(pid, processes.get(pid)) for pid in pids.tolist()]]
 
 
 def _process_text(pid: int, process: Process | None) -> str:

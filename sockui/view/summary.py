@@ -21,21 +21,22 @@ from sockui.view import evidence
 from sockui.view.evidence import knows
 from sockui.view.explain import Explanation, explain_facts, explain_process
 from sockui.view.facts import Facts
-from sockui.view.format import address, count, escape, local_endpoint, protocol, remote_endpoint
+from sockui.view.format import address, count, local_endpoint, protocol, remote_endpoint
+from sockui.view.markdown import code
 from sockui.view.remedy import remedy_of
 
 EVIDENCE_SHOWN = 4
 GROUPS_SHOWN = 8
 
-_ALWAYS = ("protocol", "family", "state", "shutdown", "owner", "interface")
+_ALWAYS = ("protocol", "family", "state", "owner")
 _GROUPS = {  # the fields that a group of ``known`` vouches for
     Known.COOKIE: ("cookie",),
     Known.INODE: ("inode", "holders"),
     Known.UID: ("uid",),
     Known.CGROUP: ("cgroup",),
-    Known.QUEUES: ("recv_queue", "send_queue"),
+    Known.QUEUES: ("recv_queue", "send_queue", "interface"),  # netlink has all three, psutil none
     Known.TIMER: ("timer", "timer_ms", "retransmits"),
-    Known.MEMORY: ("rmem_alloc", "rcvbuf", "sndbuf", "wmem_queued", "drops"),
+    Known.MEMORY: ("shutdown", "rmem_alloc", "rcvbuf", "sndbuf", "wmem_queued", "drops"),
     Known.INFO: (
         *("ca_state", "probes", "backoff", "rto", "snd_mss", "unacked", "lost", "retrans", "last_data_sent"),
         *("last_data_recv", "last_ack_recv", "pmtu", "rtt", "rttvar", "snd_cwnd", "total_retrans"),
@@ -50,11 +51,6 @@ _GROUPS = {  # the fields that a group of ``known`` vouches for
 _CODES = {"protocol": Protocol, "state": State, "timer": Timer, "shutdown": Shutdown, "owner": Owner}
 _GARBAGE = ("last_data_sent", "last_data_recv", "last_ack_recv")  # in SYN_SENT and LISTEN
 _SYSCTL = re.compile(r"\b(?:net|fs)\.[a-z0-9_.]*[a-z0-9_]\b")
-
-
-def code(text: str) -> str:
-    """A code span that its text cannot leave, whatever it holds; Slack knows single backticks only."""
-    return f"`{escape(text).replace('`', chr(39)) or ' '}`"
 
 
 def summary(update: Update, indexes: Sequence[int]) -> str:
@@ -120,7 +116,7 @@ def _several(update: Update, indexes: Sequence[int]) -> str:
 def _without_process(facts: Facts) -> str:
     owner = int(facts.row["owner"])
     if owner == Owner.HIDDEN:
-        return f"a process of {facts.user}, which needs root to name"
+        return f"a process of {facts.user} that may not be read"
     return "no process (the kernel finishes alone)" if owner == Owner.KERNEL else "an unknown process"
 
 

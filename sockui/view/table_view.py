@@ -1,6 +1,6 @@
 """The rows of the socket table: which ones, and in which order.
 
-Owns filtering, sorting, the identity of a row and the counts by state. Must not format or know widgets.
+Owns filtering, sorting and the counts by state. Must not format or know widgets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sockui.model import Known, Owner, Protocol, State
+from sockui.diagnosis import situations
+from sockui.diagnosis.situations import Rows
+from sockui.model import Owner, Protocol, State
 from sockui.tracker import Life, Update
 from sockui.view import fields
 from sockui.view.columns import require
@@ -45,11 +47,10 @@ class Sort:
 
     @classmethod
     def parse(cls, text: str) -> Sort:
-        """``age`` or ``-age`` (backwards). Raises :class:`UsageError` for an unknown column."""
+        """``age``; ``-age`` or ``age:desc`` (backwards). Raises :class:`UsageError` for an unknown column."""
+        text = f"-{text.removesuffix(':desc')}" if text.endswith(":desc") else text.removesuffix(":asc")
         name = text.removeprefix("-")
-        if name.lower() == ATTENTION:
-            return cls(ATTENTION, text.startswith("-"))
-        return cls(require(name).name, text.startswith("-"))
+        return cls(ATTENTION if name.lower() == ATTENTION else require(name).name, text.startswith("-"))
 
     @property
     def text(self) -> str:
@@ -67,16 +68,6 @@ class TableView:
     query: Query
     total: int  # rows of the update before the filter
     state_counts: dict[str, int]  # TCP sockets by state name, then "UDP"; those that ended are not counted
-
-    def find(self, key: int) -> int | None:
-        """Where in ``rows`` the socket with this ``identity`` is; None if it is not shown."""
-        found = np.flatnonzero(self.update.keys[self.rows] == np.uint64(key))
-        return int(found[0]) if len(found) else None
-
-
-def identity(update: Update, index: int) -> int:
-    """What a row is remembered by from poll to poll."""
-    return int(update.keys[index])
 
 
 def build(
@@ -124,17 +115,13 @@ def attention(update: Update) -> NDArray[np.int64]:
     table[list(_CLASSES)] = list(_CLASSES.values())
     classes = table[state]
 
-    # a listener refuses when more wait than its backlog (include/net/sock.h:sk_acceptq_is_full)
-    listeners = np.flatnonzero(state == State.LISTEN)
-    recv_queue, send_queue = sockets["recv_queue"].astype(np.int64), sockets["send_queue"]
-    classes[listeners[recv_queue[listeners] > send_queue[listeners]]] = _FULL_LISTENER
-    closed = np.flatnonzero(state == State.FIN_WAIT2)
-    known = sockets["known"][closed]
-    orphan = (known & int(Known.MINI) > 0) | ((known & int(Known.INODE) > 0) & (sockets["inode"][closed] == 0))
-    classes[closed[orphan]] = _ORPHAN_FIN_WAIT2
+    listeners, closed = np.flatnonzero(state == State.LISTEN), np.flatnonzero(state == State.FIN_WAIT2)
+    classes[listeners[situations.queue_full(Rows(sockets, listeners))]] = _FULL_LISTENER
+    classes[closed[situations.orphan(Rows(sockets, closed))]] = _ORPHAN_FIN_WAIT2
     classes[(state == State.ESTABLISHED) & (sockets["owner"] == Owner.LISTENER)] = _NOT_ACCEPTED
     classes[sockets["protocol"] == Protocol.UDP] = _UDP
 
+    recv_queue, send_queue = sockets["recv_queue"].astype(np.int64), sockets["send_queue"]
     by_queue = np.isin(classes, (_FULL_LISTENER, _CLASSES[State.ESTABLISHED], _CLASSES[State.LISTEN], _UDP))
     queued = recv_queue + np.where(state == State.LISTEN, 0, send_queue)  # of a listener that is its backlog
     first = np.where(by_queue, -queued, -fields.age_order(update))

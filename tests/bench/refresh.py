@@ -87,7 +87,7 @@ class Refresh:
 
 
 def measure(crowd: Crowd, repeats: int) -> Iterator[Line]:
-    """The refresh where nothing changed, and where sockets came and went."""
+    """The refresh where nothing changed, then where sockets came and went: ended ones linger in the refreshes after."""
     crowd.enter()
     bare, refresh = BareDump(), Refresh()
     owners = OwnerResolver(ProcessTable())
@@ -95,38 +95,39 @@ def measure(crowd: Crowd, repeats: int) -> Iterator[Line]:
     for _ in range(3):  # the first finds all owners, the next two read young processes once more
         refresh()
         owners.attribute(refresh.update.snapshot.sockets)
-    dumps: list[float] = []
-    steady: list[float] = []
-    churned: list[float] = []
-    ss: list[float] = []
-    parts = []
-    for _ in range(repeats):
-        dumps.append(_milliseconds(bare))
-        steady.append(_milliseconds(refresh))
-        attribute = _milliseconds(lambda: owners.attribute(refresh.update.snapshot.sockets))
-        decode = 1000 * refresh.collect - attribute - dumps[-1]
-        parts.append((decode, attribute, 1000 * refresh.track, 1000 * refresh.view))
-        crowd.churn(CHURN)
-        churned.append(_milliseconds(refresh))
-        ss.append(1000 * _cpu_seconds_of(SS))
-    bare.close()
-    refresh.close()
-
-    names = ("decoding", "owners", "ages and tracker", "filter and sort")
-    medians = [Spread.of(values).typical for values in zip(*parts, strict=True)]
-    spent = [f"{name} {median:.0f}" for name, median in zip(names, medians, strict=True)]
-    for what, ours in (("nothing changed", steady), (f"{CHURN} sockets replaced", churned)):
+    changes: dict[str, Callable[[], None]] = {
+        "nothing changed": lambda: None,
+        f"{CHURN} sockets replaced": lambda: crowd.churn(CHURN),
+    }
+    for what, change in changes.items():
+        dumps: list[float] = []
+        ours: list[float] = []
+        ss: list[float] = []
+        parts: list[tuple[float, ...]] = []
+        for _ in range(repeats):
+            change()
+            dumps.append(_milliseconds(bare))
+            ours.append(_milliseconds(refresh))
+            attribute = _milliseconds(lambda: owners.attribute(refresh.update.snapshot.sockets))
+            decode = 1000 * refresh.collect - attribute - dumps[-1]
+            parts.append((decode, attribute, 1000 * refresh.track, 1000 * refresh.view))
+            ss.append(1000 * _cpu_seconds_of(SS))
         yield Line(
             f"One refresh at {crowd.sockets:,} sockets, CPU, {what}",
             "ms",
             Spread.of(ours),
-            (
-                Peer.paired("bare kernel dump", ours, dumps, 1.6),
-                Peer.paired(" ".join(SS), ours, ss, 0.1),
-            ),
-            limited_by=f"ms on top of the dump where nothing changed: {', '.join(spent)}",
+            (Peer.paired("bare kernel dump", ours, dumps, 1.6), Peer.paired(" ".join(SS), ours, ss, 0.1)),
+            limited_by=f"on top of the dump, ms: {_medians(parts)}",
             note="findings are not in it: there are none yet",
         )
+    bare.close()
+    refresh.close()
+
+
+def _medians(parts: list[tuple[float, ...]]) -> str:
+    medians = [Spread.of(values).typical for values in zip(*parts, strict=True)]
+    names = ("decoding", "owners", "ages and tracker", "filter and sort")
+    return ", ".join(f"{name} {median:.0f}" for name, median in zip(names, medians, strict=True))
 
 
 def _milliseconds(call: Callable[[], object]) -> float:

@@ -24,20 +24,27 @@ from tests.bench.figures import Line
 SMALL, MIDDLE, BUSY = 100, 1_000, 100_000
 
 
-def topics(busy: Crowd, middle: Crowd, small: Crowd, repeats: int) -> dict[str, Callable[[], Iterator[Line]]]:
-    """Every topic by its name, in the order of the budget."""
+Topic = Callable[[], Iterator[Line]]
+NAMES = ("first-paint", "idle", "painting", "refresh", "cold-start", "keys", "memory")
+
+
+def quiet_topics(middle: Crowd, small: Crowd, repeats: int) -> dict[str, Topic]:
+    """What is measured while no busy crowd is there, whose descriptors every start would have to read in /proc."""
+    return {
+        "first-paint": lambda: cold_start.measure_small(small, repeats),
+        "idle": lambda: footprint.measure_idle(middle, repeats),
+        "painting": lambda: painting.measure(middle, repeats),
+    }
+
+
+def busy_topics(busy: Crowd, small: Crowd, repeats: int) -> dict[str, Topic]:
+    """What needs the busy crowd."""
     return {
         "refresh": lambda: refresh.measure(busy, repeats),
         "cold-start": lambda: cold_start.measure_busy(busy, repeats),
         "keys": lambda: keys.measure(busy, small, repeats),
-        "painting": lambda: painting.measure(middle, repeats),
         "memory": lambda: footprint.measure_memory(busy, small),
-        "first-paint": lambda: cold_start.measure_small(small, repeats),
-        "idle": lambda: footprint.measure_idle(middle, repeats),
     }
-
-
-NAMES = ("refresh", "cold-start", "keys", "painting", "memory", "first-paint", "idle")
 
 
 def main() -> None:
@@ -62,22 +69,20 @@ def _measure(options: argparse.Namespace) -> None:
     _say(f"making {sockets + MIDDLE + SMALL:,} sockets, at most {per_process():,} in a process")
     crowds: list[Crowd] = []
     lines: list[Line] = []
+
+    def crowd(count: int) -> Crowd:
+        crowds.append(Crowd(count))
+        return crowds[-1]
+
+    if not options.json:
+        print(_about(sockets), flush=True)
     try:
-        crowds += [Crowd(SMALL), Crowd(MIDDLE), Crowd(sockets)]
-        small, middle, busy = crowds
-        if not options.json:
-            print(_about(sockets), flush=True)
-        for name, measure in topics(busy, middle, small, options.repeats).items():
-            if options.topics and name not in options.topics:
-                continue
-            _say(f"measuring {name}")
-            for line in measure():
-                lines.append(line)
-                if not options.json:
-                    print(f"\n{line.text()}", flush=True)
+        small, middle = crowd(SMALL), crowd(MIDDLE)
+        lines += _run(quiet_topics(middle, small, options.repeats), options)
+        lines += _run(busy_topics(crowd(sockets), small, options.repeats), options)
     finally:
-        for crowd in crowds:
-            crowd.close()
+        for made in crowds:
+            made.close()
     if options.json:
         told = [{**dataclasses.asdict(line), "verdict": line.verdict} for line in lines]
         print(json.dumps({"about": _about(sockets), "lines": told}, indent=2))
@@ -86,12 +91,24 @@ def _measure(options: argparse.Namespace) -> None:
         print(f"\n{sum(line.holds for line in budgeted)} of {len(budgeted)} lines of the budget hold.")
 
 
+def _run(topics: dict[str, Topic], options: argparse.Namespace) -> Iterator[Line]:
+    for name, measure in topics.items():
+        if options.topics and name not in options.topics:
+            continue
+        _say(f"measuring {name}")
+        for line in measure():
+            if not options.json:
+                print(f"\n{line.text()}", flush=True)
+            yield line
+
+
 def _about(sockets: int) -> str:
     load = ", ".join(f"{number:.1f}" for number in os.getloadavg())
+    meant = "" if sockets == BUSY else f" (the budget is for {BUSY:,})"
+    system = f"Linux {platform.release()}, Python {platform.python_version()}, {os.cpu_count()} CPUs, load {load}"
     return (
-        f"{sockets:,} sockets; Linux {platform.release()}, Python {platform.python_version()}, {os.cpu_count()} CPUs, "
-        f"load {load}.\nmedian [least-most]; a ratio is sockui / peer, from runs in turns: other work on the machine "
-        "moves both."
+        f"{sockets:,} sockets{meant}; {system}.\nmedian [least-most]; a ratio is sockui / peer, from runs in turns: "
+        "other work on the machine moves both."
     )
 
 

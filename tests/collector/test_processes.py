@@ -17,7 +17,15 @@ from typing import Any
 
 import pytest
 
-from sockui.collector.processes import TURNS, ProcessTable, Seen, parse_cgroup, parse_cmdline, parse_fd_limit
+from sockui.collector.processes import (
+    TURNS,
+    ProcessTable,
+    Seen,
+    parse_cgroup,
+    parse_cmdline,
+    parse_fd_limit,
+    with_ancestors,
+)
 from sockui.model import Process
 
 ROOT = Path(__file__).parents[2]
@@ -173,7 +181,7 @@ def test_ancestors_come_along(table: ProcessTable) -> None:
         table.refresh()
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
         grandchild = next(pid for pid in table.seen if (told := table.get(pid)) and told.ppid == parent.pid)
-        found = table.with_ancestors([grandchild])
+        found = with_ancestors([grandchild], table.get)
         assert list(found)[:3] == [grandchild, parent.pid, os.getpid()]
         assert not children.exists() or str(grandchild) in children.read_text().split()
         for _ in range(4):  # so often that it is not read again for being young
@@ -256,7 +264,7 @@ def test_a_process_that_dies_while_it_is_read(table: ProcessTable, monkeypatch: 
         assert told is None if file == "stat" else told is not None
         table.refresh()
         assert table.get(process.pid) is None
-        assert process.pid not in table.with_ancestors([process.pid])
+        assert process.pid not in with_ancestors([process.pid], table.get)
 
 
 def test_a_zombie_is_a_process_without_arguments_and_descriptors(table: ProcessTable) -> None:

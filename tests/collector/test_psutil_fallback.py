@@ -178,7 +178,11 @@ def test_a_system_that_lists_no_sockets_is_an_error_with_a_cure(
         raise error
 
     monkeypatch.setattr(psutil, "net_connections", fails)
-    with pytest.raises(CollectError, match="sudo sockui"):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(CollectError, match=r"as root it may: sudo .*sockui$"):
+        collect()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # sudo gives root nothing: it is not told to try
+    with pytest.raises(CollectError, match=r"cannot list the sockets of this host \([^;]*\)$"):
         collect()
 
 
@@ -206,7 +210,7 @@ def test_without_root_the_sockets_of_others_have_no_name() -> None:
         command = [sys.executable, "-c", AS_NOBODY, str(server.getsockname()[1])]
         result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert not result.returncode, result.stderr
-    assert ast.literal_eval(result.stdout) == ((Owner.UNKNOWN, 0, -1), [True], "sudo sockui")
+    assert ast.literal_eval(result.stdout) == ((Owner.UNKNOWN, 0, -1), [True], f"sudo {sys.executable} -m sockui")
 
 
 def test_psutil_is_not_imported_unless_it_is_the_source() -> None:

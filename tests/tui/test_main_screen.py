@@ -14,7 +14,7 @@ async def test_the_first_poll_fills_the_screen(start: Start) -> None:
     async with start(snapshot(10, *TWO)) as screen:
         assert screen.bar("#top").startswith(" sockui  web-3  netlink")
         assert "CLOSE_WAIT 1" in screen.bar("#states")
-        assert "3 sockets: 2 named, 1 belong to processes of other users  sudo sockui" in screen.bar("#status")
+        assert "3 sockets: 2 named, 1 cannot be named without root: sudo sockui" in screen.bar("#status")
         header, first, *_ = screen.lines("#sockets")
         assert "State" in header
         assert "CLOSE_WAIT" in first
@@ -137,7 +137,7 @@ async def test_the_process_tree_folds_and_leads_to_the_sockets(start: Start) -> 
         await screen.press("3")
         lines = [line.replace("└─ ", "").strip(" ▾") for line in screen.lines("#processes")[1:4]]
         assert [line.split()[0] for line in lines] == ["systemd", "java", "nginx"]
-        await screen.press("down", "h")
+        await screen.press("h")  # the cursor begins where most sockets are
         assert not any("nginx" in line for line in screen.lines("#processes"))
         assert "CLOSE_WAIT" in screen.app.main.query_one("#explainer").text  # type: ignore[attr-defined]
         await screen.press("enter")
@@ -145,6 +145,17 @@ async def test_the_process_tree_folds_and_leads_to_the_sockets(start: Start) -> 
         assert len([line for line in screen.lines("#sockets") if "127.0.0.1" in line]) == 3
         await screen.press("3", "l")
         assert any("nginx" in line for line in screen.lines("#processes"))
+
+
+async def test_from_a_process_to_the_remedy_of_its_oldest_stuck_socket(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        await screen.press("3", "r")
+        assert "What to do" in screen.bar("#title")
+        assert "127.0.0.1:10001" in screen.app.screen.query_one("#steps").text  # type: ignore[attr-defined]
+        await screen.press("escape", "C")
+        await screen.app.workers.wait_for_complete()
+        text = base64.b64decode("".join(screen.terminal)[7:-1]).decode()
+        assert [line.split()[0] for line in text.splitlines()[1:3]] == ["Process", "▾"]
 
 
 async def test_copying_says_only_what_is_known(start: Start) -> None:
@@ -243,3 +254,11 @@ async def test_a_failed_poll_keeps_what_was_there_and_says_so(start: Start) -> N
         assert screen.lines("#sockets") == before
         assert "the kernel did not answer within 5 s" in screen.bar("#status")
         assert "last good poll" in screen.bar("#status")
+
+
+async def test_a_crash_of_the_poller_ends_the_program_with_its_error(start: Start) -> None:
+    with pytest.raises(IndexError, match="pop from empty list"):
+        async with start(snapshot(10, *TWO)) as screen:
+            screen.app.poller.start()  # there is no snapshot left
+            await screen.app._exception_event.wait()
+            await screen.pilot.pause()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sockui.errors import UsageError
-from sockui.model import Known, Owner, Process, Protocol, State, Timer
+from sockui.model import Coverage, Known, Owner, Process, Protocol, State, Timer
 from sockui.tracker import Life, Update
 from sockui.view import format as fmt
 from sockui.view.column import take
@@ -134,7 +134,7 @@ def test_a_row_with_everything_known(make_update: MakeUpdate, make_process: Make
         "holders": [{"pid": 4312, "process": "java", "fd": 17}],
     }
     json.dumps(found)  # no numpy scalar among them
-    shown = {name: column.text(update, 0) for name, column in (COLUMNS | SCREEN).items()}
+    shown = {name: column.texts(update)[0] for name, column in (COLUMNS | SCREEN).items()}
     assert shown["age"] == "42s"
     assert shown["local"] == "10.0.0.5:8080"
     assert shown["remote"] == "[2001:db8::1]:51234"
@@ -218,6 +218,7 @@ def test_the_owner_cell_says_why_there_is_no_process(make_update: MakeUpdate, ma
             {"pid": 999},
         ],
         [make_process(812, "nginx")],
+        coverage=Coverage(6, 2, 1, fix="sudo sockui"),
     )
     texts = COLUMNS["process"].texts(update)
     assert texts == ["kernel", "needs root", "not in sight", "-", "nginx/812 (not accepted)", "?/999"]
@@ -225,6 +226,11 @@ def test_the_owner_cell_says_why_there_is_no_process(make_update: MakeUpdate, ma
     # the listener's descriptor is not the connection's, and nobody holds the connection yet
     assert COLUMNS["fd"].json(update)[4] is None
     assert COLUMNS["holders"].json(update) == [[], None, None, None, [], [{"pid": 999, "process": None, "fd": 7}]]
+
+
+def test_root_is_not_told_that_root_is_needed(make_update: MakeUpdate) -> None:
+    update = make_update([{"owner": Owner.HIDDEN}], coverage=Coverage(1))  # no fix: it is root that looks
+    assert COLUMNS["process"].texts(update) == ["unreadable"]
 
 
 @pytest.mark.parametrize(
@@ -294,9 +300,9 @@ def test_hostile_names_are_escaped_in_every_text(make_update: MakeUpdate, make_p
     process = make_process(5, evil, cmdline=(evil,), cgroup=evil, unit=evil)
     update = make_update([{"pid": 5}], [process])
     for column in (COLUMNS | SCREEN).values():
-        for text in (column.text(update, 0), str(column.json(update)[0])):
+        for text in (column.texts(update)[0], str(column.json(update)[0])):
             assert not set(text) & set("\x1b\x07\u202e"), column.name
-    assert COLUMNS["process"].text(update, 0) == "\\e]0;pwn\\x07\\u202e/5"
+    assert COLUMNS["process"].texts(update)[0] == "\\e]0;pwn\\x07\\u202e/5"
 
 
 def test_text_sorts_by_name_and_addresses_by_number(make_update: MakeUpdate, make_process: MakeProcess) -> None:

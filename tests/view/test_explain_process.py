@@ -130,7 +130,7 @@ def test_generic_values_cover_every_placeholder() -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("clos-wait", "did you mean CLOSE_WAIT"),
+        ("clos-wait", 'did you mean "CLOSE_WAIT"'),
         ("fin_wait", "FIN_WAIT"),
         ("qqq", "states are ESTABLISHED"),
         ("", "states are"),

@@ -74,7 +74,7 @@ def test_the_tree_has_holders_their_ancestors_and_the_rest(host: Update) -> None
         "└─ java 3",
         "   └─ \\e[31mhelper 1",
         "kernel (no process) 2",
-        "processes that only root may see 1",
+        "processes that may not be read 1",
     ]
     assert [row.prefix(ascii_only=True) for row in view.rows][2:6] == ["|  |- ", "|  `- ", "`- ", "   `- "]
     assert [row.depth for row in view.rows] == [0, 1, 2, 2, 1, 2, 0, 0]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sockui.errors import FilterError
-from sockui.model import Known, Owner, Process, Protocol, State, Timer
+from sockui.model import Coverage, Known, Owner, Process, Protocol, State, Timer
 from sockui.tracker import Update
 from sockui.view import query
 from sockui.view.columns import COLUMNS, SCREEN
@@ -79,6 +79,7 @@ def host(make_update: MakeUpdate, make_process: MakeProcess) -> Update:
             make_process(813, "kworker/0:1", cmdline=(), unit=""),
         ],
         [(5000, 812, 3), (5000, 813, 4)],
+        coverage=Coverage(7, 5, 1, fix="sudo sockui"),
     )
 
 

@@ -94,6 +94,11 @@ def test_without_root_the_step_says_what_would_make_the_pid_known(make_update: M
         "reads, needs root",
     )
     assert page.steps.count(learn) == 1, "it stands for every step that needs the pid"
+    as_root = remedy(make_update([row], coverage=Coverage(1, 0)), 0).steps[0]
+    assert as_root.text == (
+        "Learn which process of uid 1000 holds it: none in sight. Look from the host, outside any container."
+    )
+    assert (as_root.command, as_root.effect) == (None, "")
     assert not any("kill" in command or "ps -L" in command for command in pasted(page))
 
 

@@ -124,7 +124,7 @@ def test_a_hostile_name_stays_in_its_code_span(make_update: MakeUpdate, make_pro
 
 
 def test_code_spans() -> None:
-    assert code("a`b") == "`a'b`"
+    assert code("a`b") == "`a\\x60b`"
     assert code("") == "` `"
     assert code("a\nb") == "`a\\nb`"
 

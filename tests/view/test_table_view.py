@@ -11,7 +11,7 @@ from sockui.model import Known, Owner, Process, Protocol, State
 from sockui.tracker import Life, Update
 from sockui.view import query
 from sockui.view.columns import COLUMNS, SCREEN
-from sockui.view.table_view import Sort, build, identity
+from sockui.view.table_view import Sort, build
 
 MakeUpdate = Callable[..., Update]
 MakeProcess = Callable[..., Process]
@@ -144,18 +144,6 @@ def test_counts_by_state_are_of_all_that_live(make_update: MakeUpdate) -> None:
     assert len(build(update, EVERYTHING, Sort(), None).rows) == 6  # what ended stays in the table
 
 
-def test_a_row_is_found_again_by_its_identity(make_update: MakeUpdate) -> None:
-    before = make_update([{"cookie": 5}, {"cookie": 2**64 - 1}, {"cookie": 7, "recv_queue": 1}])
-    key = identity(before, 1)
-    after = make_update([{"cookie": 9}, {"cookie": 7, "recv_queue": 1}, {"cookie": 2**64 - 1}])
-    view = build(after, EVERYTHING, Sort("cookie"), None)
-    place = view.find(key)
-    assert place == 2
-    assert identity(after, int(view.rows[place])) == key
-    assert view.find(5) is None
-    assert build(after, query.compile("recvq > 0"), Sort(), None).find(key) is None
-
-
 def test_a_previous_view_is_used_only_where_it_still_holds(
     make_update: MakeUpdate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +163,8 @@ def test_a_previous_view_is_used_only_where_it_still_holds(
     [
         ("age", Sort("age")),
         ("-age", Sort("age", reverse=True)),
+        ("age:desc", Sort("age", reverse=True)),
+        ("age:asc", Sort("age")),
         ("recvq", Sort("recv_queue")),
         ("-Recv-Q", Sort("recv_queue", reverse=True)),
         ("attention", Sort("attention")),
