@@ -33,10 +33,9 @@ SETTINGS = (
     "net.netfilter.nf_conntrack_max",
     *(f"net.netfilter.nf_conntrack_tcp_timeout_{name}" for name in _CONNTRACK_TIMEOUTS.split()),
 )
-"""sysctls that somebody sets; read again every ``READS`` reads or ``SECONDS`` seconds."""
+"""sysctls that somebody sets; read again every ``SECONDS`` seconds."""
 GAUGES = ("fs.file-nr", "net.netfilter.nf_conntrack_count")
 """sysctls that the kernel counts; read every time."""
-READS = 10
 SECONDS = 10.0
 
 
@@ -47,15 +46,13 @@ class HostReader:
         self._proc = proc
         self._clock = clock
         self._settings: dict[str, str] = {}
-        self._reads = READS
-        self._settings_at = 0.0
+        self._settings_at = -SECONDS
 
     def read(self) -> Host:
         """Settings at most ``SECONDS`` seconds old, gauges and counters as of now."""
         now = self._clock()
-        if self._reads >= READS or now - self._settings_at >= SECONDS:
-            self._settings, self._settings_at, self._reads = self._sysctls(SETTINGS), now, 0
-        self._reads += 1
+        if now - self._settings_at >= SECONDS:
+            self._settings, self._settings_at = self._sysctls(SETTINGS), now
         net = f"{self._proc}/thread-self/net"  # /proc/net is that of the main thread, which may be elsewhere
         return Host(
             name=platform.node(),

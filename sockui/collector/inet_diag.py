@@ -69,7 +69,7 @@ _ADDRESSES = {  # one 16-byte field each; IPv4 uses its first 4 bytes
     },
 }
 _SKMEMINFO = {"rmem_alloc": 0, "rcvbuf": 4, "sndbuf": 12, "wmem_queued": 20, "drops": 32}
-_TCP_INFO = {  # name: (type, offset, group of Known that it completes)
+_TCP_INFO = {  # struct tcp_info: type and offset
     "ca_state": ("u1", 1),
     "retransmits": ("u1", 2),
     "probes": ("u1", 3),
@@ -205,13 +205,11 @@ class Decoder:
         """Decode runs found by :func:`walk` in the same buffer. Rows keep the order of groups, not of messages."""
         scattered: dict[int, list[int]] = {}
         for offset, length, count in runs:
+            step = (length + 3) & ~3
             if count < 8:
-                step = (length + 3) & ~3
                 scattered.setdefault(length, []).extend(range(offset, offset + count * step, step))
             else:
-                step = (length + 3) & ~3
-                shape = np.ndarray((count, length), np.uint8, buffer, offset, (step, 1))
-                self._messages(shape, length, protocol)
+                self._messages(np.ndarray((count, length), np.uint8, buffer, offset, (step, 1)), length, protocol)
         for length, offsets in scattered.items():
             windows = np.ndarray((len(buffer) - length + 1, length), np.uint8, buffer, 0, (1, 1))
             self._messages(windows[np.array(offsets)], length, protocol)

@@ -11,4 +11,5 @@ from sockui.view.format import escape
 
 def code(text: str) -> str:
     """A code span that its text cannot leave, whatever it holds; Slack knows single backticks only."""
-    return f"`{escape(text).replace('`', '\\x60') or ' '}`"
+    harmless = escape(text).replace("`", "\\x60")
+    return f"`{harmless or ' '}`"

@@ -305,10 +305,12 @@ def test_ss_k_destroys_this_socket_and_no_other(stuck: tuple[socket.socket, sock
     assert tcp_state(other) == State.CLOSE_WAIT
 
 
-@pytest.mark.parametrize("text", ["a b", "it's\n$(rm x)`", "[/x]\x1b[31m\u202e.service", "x\udcff", "-rf", "$'\\x41'"])
+@pytest.mark.parametrize(
+    "text", ["a b", "it's\n$(rm x)`", "[/x]\x1b[31m\u202e.service", "x\udcff", "a`b", "-rf", "$'\\x41'"]
+)
 def test_a_quoted_word_is_that_word_to_bash_and_holds_no_control_character(text: str) -> None:
     quoted = quote(text)
-
     assert escape(quoted) == quoted
+    assert "`" not in quoted, "it stays whole in a code span"
     printed = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, check=True).stdout
     assert printed == text.encode("utf-8", "surrogateescape")

@@ -11,7 +11,8 @@ import pytest
 from sockui.model import SOCKET, Host, Known, Owner, Process, State, Timer
 from sockui.tracker import Update
 from sockui.view import summary as module
-from sockui.view.summary import code, full, remedy_text, summary, summary_process
+from sockui.view.markdown import code
+from sockui.view.summary import full, remedy_text, summary, summary_process
 
 MakeUpdate = Callable[..., Update]
 MakeProcess = Callable[..., Process]
@@ -164,6 +165,7 @@ def test_full_has_every_known_field(make_update: MakeUpdate) -> None:
 def test_full_shows_no_field_that_is_not_known(make_update: MakeUpdate) -> None:
     text = full(make_update([CLOSE_WAIT | {"known": int(Known.QUEUES), "rto": 987_654, "cookie": 987_654}]), 0)
     assert "987654" not in text
+    assert "shutdown=" not in text
     assert "`recv_queue=1` `send_queue=0`" in text
 
 
