@@ -225,7 +225,7 @@ def _say_gaps(coverage: Coverage) -> None:
     for gap in coverage.gaps:
         _say(f"no owner is named for {gap.sockets} of {coverage.sockets} sockets: they {gap.reason}")
     if coverage.fix:
-        _say(f"this would name them: {coverage.fix} list")
+        _say(f"root may see more: {coverage.fix} list")
 
 
 def _ui(config: Config, filter_text: str) -> int:

@@ -46,7 +46,7 @@ def run(*arguments: str, environ: dict[str, str], **options: object) -> subproce
 
 def only_says_what_is_missing(stderr: str) -> bool:
     """Whether stderr is empty or names sockets without an owner, which a host may have even for root."""
-    said = ("have no holder", "are held by no process", "this would name them")
+    said = ("have no holder", "are held by no process", "root may see more")
     return all(line.startswith("sockui: ") and any(part in line for part in said) for line in stderr.splitlines())
 
 

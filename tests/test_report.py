@@ -136,7 +136,6 @@ TIME_WAIT: dict[str, Any] = dict.fromkeys(LEAK) | {
     "timer": "timewait",
     "timer_seconds": 42.5,
     "retransmits": 0,
-    "holders": [],
 }
 
 

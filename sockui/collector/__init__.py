@@ -26,8 +26,11 @@ class Collector(Protocol):
         """Give back what is held open."""
 
 
-def open_collector(source: str = "auto") -> Collector:
+def open_collector(source: str = "auto", namespace: str = "") -> Collector:
     """Open ``netlink``, ``psutil``, or with ``auto`` the first of the two that works here.
+
+    ``namespace`` is what the caller entered (:func:`sockui.collector.namespace.enter_namespace`), for
+    ``Host.namespace`` of every snapshot; nothing is entered here.
 
     Raises :class:`sockui.errors.CollectError` if the named one does not.
     """
@@ -35,16 +38,17 @@ def open_collector(source: str = "auto") -> Collector:
         from sockui.collector.linux import NetlinkCollector
 
         try:
-            return NetlinkCollector()
+            return NetlinkCollector(namespace)
         except NetlinkError as error:
             if source == "netlink":
                 raise
             refusal = str(error)
     from sockui.collector.psutil_fallback import PsutilCollector
 
+    collector = PsutilCollector(namespace)
     if source == "psutil":
-        return PsutilCollector()
-    return _SecondChoice(PsutilCollector(), f"Read through psutil, because {refusal}.")
+        return collector
+    return _SecondChoice(collector, f"Read through psutil, because {refusal}.")
 
 
 def as_root() -> str | None:

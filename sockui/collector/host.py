@@ -40,11 +40,17 @@ SECONDS = 10.0
 
 
 class HostReader:
-    """Reads the :class:`Host` again and again; ``clock`` is monotonic, seconds."""
+    """Reads the :class:`Host` again and again; ``clock`` is monotonic, seconds.
 
-    def __init__(self, proc: str = "/proc", clock: Callable[[], float] = time.monotonic) -> None:
+    ``namespace`` is the name of the network namespace that the calling thread was moved into; it is only passed on.
+    """
+
+    def __init__(
+        self, proc: str = "/proc", clock: Callable[[], float] = time.monotonic, *, namespace: str = ""
+    ) -> None:
         self._proc = proc
         self._clock = clock
+        self._namespace = namespace
         self._settings: dict[str, str] = {}
         self._settings_at = -SECONDS
 
@@ -60,6 +66,7 @@ class HostReader:
             sysctls=self._settings | self._sysctls(GAUGES),
             counters={**parse_counters(_text(f"{net}/netstat") or ""), **parse_counters(_text(f"{net}/snmp") or "")},
             sockstat=parse_sockstat((_text(f"{net}/sockstat") or "") + (_text(f"{net}/sockstat6") or "")),
+            namespace=self._namespace,
         )
 
     def _sysctls(self, names: tuple[str, ...]) -> dict[str, str]:

@@ -33,10 +33,10 @@ class NetlinkCollector:
 
     source = "netlink"
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "") -> None:
         self._diag = DiagSocket()
         self._owners = OwnerResolver(ProcessTable())
-        self._host = HostReader()
+        self._host = HostReader(namespace=namespace)
         self._expected = 1024
         try:
             self._diag.dump(socket.AF_INET, Protocol.TCP, inet_diag.Decoder(64), 1 << 10)  # LISTEN: 0.03 ms

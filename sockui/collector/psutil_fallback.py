@@ -7,7 +7,6 @@ it is the only module that imports psutil. One Python object per socket is what 
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -42,7 +41,7 @@ MISSING = (
     *("recv_queue", "send_queue", "inode", "cookie", "cgroup", "unit", "timer", "timer_seconds", "retransmits"),
     *("rtt_ms", "cwnd", "bytes_sent", "bytes_received"),
     *("last_data_sent_ms", "last_data_received_ms", "last_ack_received_ms"),
-    *(("holders",) if sys.platform == "linux" else ()),  # psutil names one holder there, whichever it met last
+    "holders",  # on Linux psutil names one of them, whichever it met last
 )
 """JSON names that psutil can never fill."""
 NOTE = (
@@ -78,13 +77,13 @@ class PsutilCollector:
 
     source = "psutil"
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "") -> None:
         try:
             import psutil
         except ImportError as error:
             raise CollectError("psutil is not installed; install it: python3 -m pip install psutil") from error
         self._psutil = psutil
-        self._host = HostReader()
+        self._host = HostReader(namespace=namespace)
 
     def collect(self) -> Snapshot:
         """Read one snapshot. Raises :class:`CollectError` if this system does not let psutil list sockets."""

@@ -18,6 +18,7 @@ class Host:
     sysctls: Mapping[str, str] = field(default_factory=dict)  # "net.ipv4.tcp_fin_timeout" -> "60"; absent: unreadable
     counters: Mapping[str, int] = field(default_factory=dict)  # "TcpExt.ListenOverflows", "Tcp.RetransSegs", ...
     sockstat: Mapping[str, int] = field(default_factory=dict)  # "TCP.orphan", "TCP.tw", "TCP.mem" (pages), ...
+    namespace: str = ""  # what --netns named: a name under /run/netns or a pid; "" the one sockui was started in
 
     def number(self, name: str, index: int = 0) -> int | None:
         """The ``index``-th whitespace-separated number of a sysctl, None if it cannot be read."""

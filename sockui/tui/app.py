@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -64,6 +65,8 @@ LIGHT = Theme(
     surface="#f1f1ec",
     panel="#e4e4dd",
 )
+SWITCH_SECONDS = 0.0005
+"""How long the poller's thread may keep the interpreter while a key waits: a tenth of Python's default."""
 THEMES = {"dark": DARK.name, "light": LIGHT.name, "ansi": "ansi-dark", "mono": "ansi-dark"}
 
 
@@ -238,6 +241,7 @@ def run(config: Config, filter_text: str) -> int:
         os.environ["NO_COLOR"] = "1"
     else:
         os.environ.pop("NO_COLOR", None)  # a theme that was asked for outweighs it (config)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         app = SockuiApp(config, collector, filter_text)
         _end_with_the_line(app)

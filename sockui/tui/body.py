@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
+from sockui.tracker import Update
 from sockui.tui import paragraphs, wording
 from sockui.tui.choices import Choices
 from sockui.tui.pane import Pane
@@ -32,6 +33,7 @@ class Body(Container):
         self.processes: ProcessTreeView | None = None
         self._explainer = explainer
         self._ascii = ascii_only
+        self._explained: tuple[Update, int | None, ProcessRow | None] | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="tables"):
@@ -59,6 +61,7 @@ class Body(Container):
         self.query_one("#explainer").set_class(not self._explainer, "-off")
         if not self._explainer:
             self.table.focus()
+        self._explained = None
         self.explain()
 
     def show(self, view: TableView) -> None:
@@ -115,6 +118,9 @@ class Body(Container):
             return
         update, pane = self.view.update, self.query_one("#explainer", Pane)
         index, process = self.selected, self.selected_process
+        if self._explained == (update, index, process):  # a new view and a moved cursor both ask
+            return
+        self._explained = (update, index, process)
         if index is not None:
             pane.show(paragraphs.explanation(explain(update, index), diagram(update, index, self._ascii)))
         elif process is not None and process.pid > 0:

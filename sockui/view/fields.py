@@ -48,8 +48,9 @@ def rtt_known(update: Update) -> Mask:
 
 
 def holders_known(update: Update) -> Mask:
-    """Where it is known who holds the socket, nobody too."""
-    return np.isin(update.sockets["owner"], (Owner.PROCESS, Owner.LISTENER, Owner.KERNEL))
+    """Where every holder is known, nobody too; without the inode one holder hides the others."""
+    owned = np.isin(update.sockets["owner"], (Owner.PROCESS, Owner.LISTENER, Owner.KERNEL))
+    return owned & has(update, Known.INODE)
 
 
 def with_pid(update: Update) -> Mask:
@@ -250,13 +251,12 @@ def holders_json(update: Update) -> list[Any]:
     """Every (pid, process, fd) by name. Empty: the kernel alone holds it. None: who does is not known."""
     sockets, snapshot = update.sockets, update.snapshot
     result: list[Any] = []
-    for owner, pid, fd, inode, holders in zip(
-        *(sockets[name].tolist() for name in ("owner", "pid", "fd", "inode", "holders")), strict=True
-    ):
-        if owner in (Owner.KERNEL, Owner.LISTENER):
-            result.append([])
-        elif owner != Owner.PROCESS:
+    fields = (sockets[name].tolist() for name in ("owner", "pid", "fd", "inode", "holders"))
+    for known, owner, pid, fd, inode, holders in zip(holders_known(update).tolist(), *fields, strict=True):
+        if not known:
             result.append(None)
+        elif owner != Owner.PROCESS:
+            result.append([])
         else:
             pairs = (snapshot.holders.of(inode) if holders > 1 else []) or [(pid, fd)]
             result.append(

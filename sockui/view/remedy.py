@@ -1,7 +1,8 @@
 """What to do about one socket: steps from the least to the most harmful, as commands to paste, and what not to do.
 
 Owns the filling in and quoting of commands. Must not run anything, and writes no command with a hole: what
-is missing is replaced by what would make it known.
+is missing is replaced by what would make it known. A command is meant to be pasted where sockui was started, so what
+asks the network stack says which network namespace is meant.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from sockui.tracker import Life, Update
 from sockui.view.facts import Facts
 from sockui.view.format import endpoint, escape
 from sockui.view.settings import Values
+
+
+_OF_NAMESPACE = frozenset({"ip", "nstat", "ss", "sysctl", "tcpdump"})
+"""First words of the commands that answer for a network namespace; the others are about processes."""
+_NAMESPACE_FILES = "/proc/net/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +71,11 @@ def steps(facts: Facts) -> tuple[Step, ...]:
         if not set(step.when) <= conditions or set(step.unless) & conditions:
             continue
         if all(name in known for name in words.placeholders(step.command)):
-            command = words.fill(step.command, known) or None
-            effect = f"{step.effect}, needs root" if step.root else step.effect
-            found.append(Step(step.rung, fill(step.text, facts.values), command, effect))
+            command = words.fill(step.command, known)
+            on_peer = "peer_side_filter" in words.placeholders(step.command) and facts.other < 0
+            here = command if on_peer else from_outside(command, facts.host.namespace)
+            effect = f"{step.effect}, needs root" if step.root or here != command else step.effect
+            found.append(Step(step.rung, fill(step.text, facts.values), here or None, effect))
         elif (wanted := _to_learn(facts)) not in found:
             position = next((i for i, shown in enumerate(found) if shown.rung != "look"), len(found))
             found.insert(position, wanted)
@@ -110,6 +118,17 @@ def commands(facts: Facts) -> dict[str, str]:
     if facts.process and facts.process.fd_limit:
         known["fd_double"] = str(facts.process.fd_limit * 2)
     return known
+
+
+def from_outside(command: str, namespace: str) -> str:
+    """A command as it must be pasted outside of the network namespace it asks about, which only root may enter.
+
+    ``namespace`` is that of :class:`Host`. What does not depend on the network namespace stays as it is.
+    """
+    if not namespace or (command.split(" ")[0] not in _OF_NAMESPACE and _NAMESPACE_FILES not in command):
+        return command
+    enter = f"nsenter -t {namespace} -n" if namespace.isdecimal() else f"ip netns exec {quote(namespace)}"
+    return f"{enter} sh -c {quote(command)}" if set("|;") & set(command) else f"{enter} {command}"
 
 
 def quote(text: str) -> str:

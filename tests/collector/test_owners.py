@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -564,27 +563,12 @@ def test_root_that_may_not_read_every_process_is_not_told_to_become_root() -> No
     assert told["fix"] is None
 
 
-@contextlib.contextmanager
-def mounted_proc(hidepid: int) -> Iterator[str]:
-    """Another mount of proc, which every user can reach."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        mount = ["mount", "-t", "proc", "-o", f"hidepid={hidepid}", "proc", directory]
-        mounted = subprocess.run(mount, capture_output=True, text=True)
-        if mounted.returncode:
-            pytest.skip(f"cannot mount proc with hidepid: {mounted.stderr.strip()}")
-        try:
-            yield directory
-        finally:
-            subprocess.run(["umount", directory], check=True)
-
-
 @needs_root
 @pytest.mark.kernel
 @pytest.mark.parametrize("hidepid", [1, 2])
-def test_with_hidepid_unseen_processes_count_as_hidden(hidepid: int) -> None:
-    with mounted_proc(hidepid) as proc, listener() as server:
-        told = looked(proc, port_of(server), NOBODY)
+def test_with_hidepid_unseen_processes_count_as_hidden(mounted_proc: str) -> None:
+    with listener() as server:
+        told = looked(mounted_proc, port_of(server), NOBODY)
     assert told["mine"] == [(Owner.PROCESS, 1)]
     assert told["theirs"] == [(State.LISTEN, Owner.HIDDEN, 0, -1, 0)]
 

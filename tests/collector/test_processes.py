@@ -9,7 +9,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -332,27 +331,11 @@ print(shown.hidden, os.getppid() in shown.seen, os.getpid() in shown.seen)
 """
 
 
-@contextlib.contextmanager
-def mounted_proc(hidepid: int) -> Iterator[str]:
-    """Another mount of proc, which every user can reach."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        mount = ["mount", "-t", "proc", "-o", f"hidepid={hidepid}", "proc", directory]
-        mounted = subprocess.run(mount, capture_output=True, text=True)
-        if mounted.returncode:
-            pytest.skip(f"cannot mount proc with hidepid: {mounted.stderr.strip()}")
-        try:
-            yield directory
-        finally:
-            subprocess.run(["umount", directory], check=True)
-
-
 @needs_root
 @pytest.mark.kernel
 @pytest.mark.parametrize("hidepid", [0, 1, 2])
-def test_hidepid_is_noticed(hidepid: int) -> None:
-    with mounted_proc(hidepid) as proc:
-        result = subprocess.run([sys.executable, "-c", HIDE, proc], capture_output=True, text=True, cwd=ROOT)
+def test_hidepid_is_noticed(hidepid: int, mounted_proc: str) -> None:
+    result = subprocess.run([sys.executable, "-c", HIDE, mounted_proc], capture_output=True, text=True, cwd=ROOT)
     assert result.stdout == ("True False True\n" if hidepid else "False True True\n"), result.stderr
 
 

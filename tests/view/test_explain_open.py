@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from sockui.diagnosis.situations import Situation
-from sockui.model import Host, Known, Owner, Process, State, Timer
-from sockui.tracker import Update
+from sockui.model import Owner, State, Timer
 from sockui.view.explain import explain
-
-MakeUpdate = Callable[..., Update]
-MakeProcess = Callable[..., Process]
-MINI = int(Known.QUEUES | Known.TIMER | Known.INODE | Known.COOKIE | Known.MINI)
-DEFAULTS = Host(
-    "web1",
-    "Linux 6.18.44",
-    {
-        "net.ipv4.tcp_fin_timeout": "60",
-        "net.ipv4.tcp_retries2": "15",
-        "net.ipv4.tcp_orphan_retries": "0",
-        "net.ipv4.tcp_syn_retries": "6",
-        "net.ipv4.tcp_syn_linear_timeouts": "4",
-        "net.ipv4.tcp_synack_retries": "5",
-        "net.ipv4.ip_local_port_range": "32768\t60999",
-        "net.core.somaxconn": "4096",
-    },
-)
-LISTEN: dict[str, Any] = {"state": State.LISTEN, "remote": ("0.0.0.0", 0), "send_queue": 2, "pid": 812, "fd": 6}
+from tests.view.scenes import DEFAULTS, LISTEN, MINI, MakeProcess, MakeUpdate
 
 
 def test_syn_sent_says_when_connect_fails(make_update: MakeUpdate) -> None:

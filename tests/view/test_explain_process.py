@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from sockui.errors import UsageError
 from sockui.knowledge import words
-from sockui.model import Host, Owner, Process, Shutdown, State
-from sockui.tracker import Life, Update
+from sockui.model import Host, Owner, State
+from sockui.tracker import Life
 from sockui.view.explain import GENERIC, explain_process, explain_state
-
-MakeUpdate = Callable[..., Update]
-MakeProcess = Callable[..., Process]
-DEFAULTS = Host(
-    "web1",
-    "Linux 6.18.44",
-    {
-        "net.ipv4.tcp_fin_timeout": "60",
-        "net.ipv4.tcp_retries2": "15",
-        "net.ipv4.tcp_orphan_retries": "0",
-        "net.ipv4.tcp_syn_retries": "6",
-        "net.ipv4.tcp_syn_linear_timeouts": "4",
-        "net.ipv4.tcp_synack_retries": "5",
-        "net.ipv4.ip_local_port_range": "32768\t60999",
-        "net.core.somaxconn": "4096",
-    },
-)
-SILENT: dict[str, Any] = {"bytes_sent": 0, "bytes_received": 1}
-CLOSE_WAIT: dict[str, Any] = {
-    "state": State.CLOSE_WAIT,
-    "shutdown": Shutdown.RECEIVE,
-    "recv_queue": 1,
-    "pid": 4312,
-    "fd": 87,
-    "inode": 225749,
-    "age": (2_530_000, 2_530_020),
-    "last_ack_recv": 2_530_000,
-    "last_data_recv": 2_530_000,
-    **SILENT,
-}
+from tests.view.scenes import CLOSE_WAIT, DEFAULTS, MakeProcess, MakeUpdate
 
 
 def test_a_process_in_its_sockets(make_update: MakeUpdate, make_process: MakeProcess) -> None:
