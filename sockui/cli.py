@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sockui.model import Coverage
 
 _COMMANDS = ("list", "explain", "lab")
+_CONDITION = frozenset((*"()&|<>=!~,", "and", "or", "not", "state", "exclude", "src", "dst", "sport", "dport", "dev"))
+"""What makes a filter more than bare words."""
+_NEAR = 0.75  # of difflib: a slip or two in a word; what only shares some letters is not suggested
 
 _DESCRIPTION = """\
 What is wrong with the connections on this host, since when, and what to do.
@@ -99,7 +102,7 @@ def _run(arguments: list[str]) -> int:
         return _lab(words, only_list=options.list)
     config = _configure(options)
     if command == "list":
-        return _list(config, " ".join(words), options.format or "table")
+        return _list(config, " ".join(words), options.format or "table", options.netns or "")
     return _ui(config, " ".join(words) or config.filter)
 
 
@@ -156,11 +159,12 @@ def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argpa
         known[at : at + 2] = [f"--sort={known[at + 1]}"]
     options, unknown = parser.parse_known_intermixed_args(known)
     if unknown:
-        from sockui.view.format import did_you_mean
+        from difflib import get_close_matches
 
         name = unknown[0].split("=")[0]
-        hint = did_you_mean(name, re.findall(r"--[a-z-]+", parser.format_help()))
-        raise UsageError(f"there is no option {name}{hint or ';'} after -- everything is a filter")
+        near = get_close_matches(name, re.findall(r"--[a-z-]+", parser.format_help()), 1, _NEAR)
+        hint = f', did you mean "{near[0]}"?' if near else ";"
+        raise UsageError(f"there is no option {name}{hint} after -- everything is a filter")
     words: list[str] = options.words
     command = words.pop(0) if words and words[0] in _COMMANDS else None
     return options, command, words + literal
@@ -193,7 +197,7 @@ def _lab(names: list[str], *, only_list: bool) -> int:
     return run_lab(names)
 
 
-def _list(config: Config, filter_text: str, form: str) -> int:
+def _list(config: Config, filter_text: str, form: str, namespace: str) -> int:
     from sockui.view import query
 
     wanted = query.compile(filter_text)  # before the sockets are read: a typo is answered at once
@@ -203,7 +207,7 @@ def _list(config: Config, filter_text: str, form: str) -> int:
     from sockui.view.columns import require
     from sockui.view.table_view import Sort, build
 
-    collector = open_collector(config.source)
+    collector = open_collector(config.source, namespace)
     try:
         update = Tracker().update(collector.collect())
     finally:
@@ -214,11 +218,46 @@ def _list(config: Config, filter_text: str, form: str) -> int:
     width = shutil.get_terminal_size().columns if fits else None
     if code := _write(lambda out: report.write(view, form, out, columns, width)):
         return code
+    if not len(view.rows):
+        _say_nothing(filter_text)
     for note in update.snapshot.notes:
         _say(note)
     if form != "json":  # whose envelope says it
         _say_gaps(update.snapshot.coverage)
     return 0
+
+
+def _say_nothing(filter_text: str) -> None:
+    """Say that bare words were found nowhere, and what was meant; for conditions no socket is an answer."""
+    words = filter_text.lower().split()
+    if words and _CONDITION.isdisjoint([*words, *filter_text]):
+        meant = _meant(words)
+        _say(f"nothing matches; did you mean: {meant}" if meant else "no socket matches the filter")
+
+
+def _meant(words: list[str]) -> str:
+    """The condition that bare words are spelt like, or nearly; empty if there is none."""
+    from difflib import get_close_matches
+
+    from sockui.model import State, parse_state
+    from sockui.view import query
+    from sockui.view.columns import nearest, require
+
+    column = nearest(words[0])
+    if column == "state" and len(words) > 1:
+        words = words[1:]
+    state = parse_state(" ".join(words))
+    name = state.name if state else "_".join(words).replace("-", "_").upper()
+    if states := get_close_matches(name, [known.name for known in State], 1, _NEAR):
+        return f"state {states[0].lower().replace('_', '-')}"
+    if column is None or len(words) > 2:
+        return ""
+    value = f"= {words[1]}" if len(words) == 2 else "> 0" if require(column).kind in ("number", "age") else "= '*'"
+    try:
+        query.compile(f"{column} {value}")
+    except FilterError:
+        return ""
+    return f"{column} {value}"
 
 
 def _say_gaps(coverage: Coverage) -> None:
@@ -230,8 +269,10 @@ def _say_gaps(coverage: Coverage) -> None:
 
 def _ui(config: Config, filter_text: str) -> int:
     streams = (sys.stdin, sys.stdout, sys.stderr)  # the screen is painted on stderr
-    if not all(map(_is_terminal, streams)) or os.environ.get("TERM") == "dumb":
+    if not all(map(_is_terminal, streams)):
         raise UsageError("the UI needs a terminal; without one use `sockui list`")
+    if os.environ.get("TERM") == "dumb":
+        raise UsageError("TERM=dumb cannot draw a screen; use `sockui list`")
     from sockui.tui.app import run
 
     return run(config, filter_text)

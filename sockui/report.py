@@ -25,7 +25,9 @@ from sockui.view.table_view import TableView
 
 FORMATS = ("table", "json", "ndjson", "csv", "markdown")
 _PIECE = 2048  # rows
-_UNCUT = 200  # a table that nothing cuts has the columns of a screen this wide
+_UNCUT = 200  # a table that is not for a terminal has the columns of a screen this wide
+_V4 = {"address": 15, "endpoint": 21}  # cells of a column without IPv6
+_NAME = 16  # cells for a name such as that of a user
 _IN_CHAT = 120  # and one in Markdown those of one this wide
 
 
@@ -39,7 +41,8 @@ def write(
     """Write the rows of a view in one of ``FORMATS``; sockets that have ended are left out.
 
     ``columns`` defaults to every JSON column for json, ndjson and csv, to those of the screen for the others.
-    ``width`` is that of the terminal, for ``table``; None cuts nothing. Raises ValueError for an unknown format.
+    ``width`` is that of the terminal, for ``table``; without one (None) a column is
+    as wide as is ever useful, so that little is cut and columns stay in line. Raises ValueError for an unknown format.
     """
     match form:
         case "table":
@@ -95,6 +98,7 @@ def envelope(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "taken_at": taken_at.replace("+00:00", "Z"),
         "host": fmt.escape(snapshot.host.name),
+        "netns": fmt.escape(snapshot.host.namespace) or None,
         "source": snapshot.source,
         "coverage": {
             "sockets": coverage.sockets,
@@ -132,20 +136,28 @@ def _csv_cell(value: Any) -> Any:
 
 
 def _write_table(view: TableView, out: TextIO, columns: Sequence[Column], width: int | None) -> None:
-    laid_out = layout(columns, width) if width else [(column, column.width) for column in columns]
+    laid_out = layout(columns, width) if width else [(column, _room(column, view.update)) for column in columns]
     gap = " " * GAP
 
     def column_of(column: Column, room: int, texts: Sequence[str]) -> list[str]:
         if width:
             return [column.cell(text, room) for text in texts]
-        pad = str.rjust if column.right else str.ljust
-        return [pad(text or "-", room + len(text) - fmt.cells(text)) for text in texts]
+        if column is columns[-1]:  # nothing comes after it
+            return [text or "-" for text in texts]
+        return [column.cell(text or "-", room) for text in texts]
 
     titles = [column_of(column, room, [column.title])[0] for column, room in laid_out]
     out.write(gap.join(titles).rstrip() + "\n")
     for part in _pieces(view):
         lines = zip(*(column_of(column, room, column.texts(part)) for column, room in laid_out), strict=True)
         out.write("".join([f"{gap.join(cells).rstrip()}\n" for cells in lines]))
+
+
+def _room(column: Column, update: Update) -> int:
+    """Cells that hold nearly every text of a column; to look at each would double the time that a table takes."""
+    if column.kind in _V4 and not update.sockets[f"{column.name.removesuffix('_address')}_high"].any():
+        return _V4[column.kind]
+    return column.wide or max(column.width, _NAME if column.kind == "text" else 0)
 
 
 def _write_markdown(view: TableView, out: TextIO, columns: Sequence[Column]) -> None:

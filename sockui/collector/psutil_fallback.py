@@ -48,10 +48,9 @@ NOTE = (
     "psutil was the source: ages count only from when sockui first saw a socket, and queues, timers, inodes, "
     "cgroups and TCP statistics are missing."
 )
-_UNNAMED = (
-    "have no process that psutil can name: their process belongs to another user, or none holds them any more or yet"
-)
+_UNNAMED = "have no process that psutil can name: theirs may not be read, or none holds them any more or yet"
 _UNLISTED = "Sockets of other users' processes are not listed at all: on this system that needs root."
+_REFUSED_TO_ROOT = "Sockets of processes that even this root may not read are not listed at all."
 _NO_PROCESS = (State.TIME_WAIT, State.SYN_RECV)
 
 
@@ -94,7 +93,7 @@ class PsutilCollector:
                 sockets = _rows(self._psutil.net_connections(kind="inet"))
             except self._psutil.AccessDenied:  # macOS: the list of all sockets is for root
                 sockets = _rows(self._of_each_process())
-                notes += (_UNLISTED,)
+                notes += (_UNLISTED if as_root() else _REFUSED_TO_ROOT,)
         except (self._psutil.Error, OSError, RuntimeError) as error:  # RuntimeError: NotImplementedError, bad /proc
             cure = as_root()
             hint = f"; as root it may: {cure}" if cure else ""
@@ -114,7 +113,7 @@ class PsutilCollector:
             processes=processes,
             holders=Holders.none(),
             host=self._host.read(),
-            coverage=_coverage(sockets, unlisted=_UNLISTED in notes),
+            coverage=_coverage(sockets, unlisted=len(notes) > 1),
             source=self.source,
             notes=notes,
             dump_seconds=monotonic - before,

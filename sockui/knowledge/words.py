@@ -59,7 +59,7 @@ class CauseWords:
     tell: str  # how to tell
     when: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
-    likely: tuple[str, ...] = ()  # the evidence speaks for it if all of these hold; none: if ``when`` is not empty
+    likely: tuple[str, ...] = ()  # the numbers speak for it if there are some and all of them hold
 
 
 @dataclass(frozen=True, slots=True)

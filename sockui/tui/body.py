@@ -73,7 +73,7 @@ class Body(Container):
             rows = SocketRows(view, choices.columns, choices.offset, choices.marked)
             table.show(rows, choices.sort.text)
         else:
-            tree = process_tree.build_tree(view.update, choices.filter, choices.tree_sort, choices.folded)
+            tree = process_tree.build_tree(view, choices.tree_sort, choices.folded)
             first, self.processes = self.processes is None, tree
             table.show(ProcessRows(tree, self._ascii), choices.tree_sort.text)
             if first:  # begin where most sockets are, not at the ancestors

@@ -6,6 +6,7 @@ Owns which columns there are, their names, titles, widths and meaning. Must not 
 
 from __future__ import annotations
 
+import difflib
 from types import MappingProxyType
 
 from sockui.errors import UsageError
@@ -125,7 +126,7 @@ _JSON = (
         title="Process",
         help="name of the process that holds the socket (at most 15 bytes in the kernel)",
         width=11,
-        wide=34,
+        wide=38,
         aliases=("comm", "program", "name"),
         texts=fields.owner_texts,
         shorten=fields.fit_owner,
@@ -230,7 +231,7 @@ _JSON = (
         aliases=("age_source",),
     ),
     words(
-        fields.coded("timer", fields.TIMER_WORDS, fields.timer_known),
+        fields.timer_words,
         name="timer",
         title="Timer",
         help="the kernel's timer for the socket: off, on (retransmission), keepalive, timewait, persist, delack",
@@ -290,12 +291,12 @@ _JSON = (
         aliases=("sent",),
     ),
     number(
-        "bytes_received",
+        fields.bytes_received,
         fields.counters,
         fmt.size,
         name="bytes_received",
         title="Rcvd",
-        help="bytes received; the kernel counts the peer's FIN as 1",
+        help="bytes received without the peer's FIN, which the kernel counts as 1",
         unit="bytes",
         width=6,
         aliases=("received", "rcvd"),
@@ -381,6 +382,11 @@ NAMES = tuple(_BY_NAME)
 def find(name: str) -> Column | None:
     """A column by its name or a short form, in any case and with ``-`` for ``_``; None if there is none."""
     return _BY_NAME.get(name.lower().replace("-", "_"))
+
+
+def nearest(word: str) -> str | None:
+    """The name or short form of a column that a word is nearly spelt like; None if there is none."""
+    return next(iter(difflib.get_close_matches(word.lower().replace("-", "_"), NAMES, 1, 0.8)), None)
 
 
 def require(name: str) -> Column:

@@ -1,27 +1,30 @@
 """What this socket's own numbers say, one short line each.
 
-Owns the reading of queues, timers and times per state, and the stall intervals (TCP-FACTS B.2). Must not
-name causes or remedies, and never reads a field that the row does not know.
+Owns the reading of queues, timers and times per state. Must not name causes or remedies, and never reads a
+field that the row does not know.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sockui.ages import AgeSource
-from sockui.diagnosis import situations
+from sockui.ages import AgeSource, bounds
 from sockui.diagnosis.situations import Situation
 from sockui.knowledge import words
 from sockui.model import Known, Owner, Protocol, State, Timer, state_name
 from sockui.tracker import Life
-from sockui.view.format import count, escape, long_duration
+from sockui.view.format import count, escape, long_duration, remote_endpoint
 
 if TYPE_CHECKING:
     from sockui.view.facts import Facts
 
 HOLDERS_SHOWN = 4
+
+WATCHED = "watched that long"
+NARROWED_MS = 100
+"""A bound this much better than the one that the kernel's fields give now was kept from earlier polls."""
 
 _SOURCES = {
     AgeSource.OBSERVED: "sockui saw the change",
@@ -29,65 +32,16 @@ _SOURCES = {
     AgeSource.LAST_ACK: "from its last segments",
     AgeSource.BUSY: "from its busy time",
     AgeSource.RETRANSMITS: "from its retransmissions",
-    AgeSource.FIRST_SEEN: "watched that long",
+    AgeSource.FIRST_SEEN: WATCHED,
 }
 _FIN_RECEIVED = (State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
 _FIN_QUEUED = (State.FIN_WAIT1, State.LAST_ACK, State.CLOSING)
 _SPEAKING = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT1, State.FIN_WAIT2, State.CLOSING, State.LAST_ACK)
 
 
-class Stall(NamedTuple):
-    """How long something has not moved."""
-
-    kind: str  # "outage", "zero_window", "not_reading" or "accept"
-    min_ms: int  # at least
-    max_ms: int | None  # at most; None if nothing bounds it
-
-
 def knows(row: Any, group: Known) -> bool:
     """Whether a SOCKET record knows a group of fields."""
     return int(row["known"]) & int(group) == int(group)
-
-
-def stall(row: Any) -> Stall | None:
-    """How long a SOCKET record has waited for what it waits for; None if it does not, or nothing tells.
-
-    ``accept``: for accept(), exact. ``zero_window``: no data could leave. ``outage``: without the
-    acknowledgement it repeats for. ``not_reading``: since the newest unread data came.
-    """
-    if row["protocol"] != Protocol.TCP or not knows(row, Known.INFO | Known.TIMER | Known.QUEUES):
-        return None
-    state, one = int(row["state"]), row.reshape(1)
-    if state not in _SPEAKING:
-        return None
-    sent, received, heard = (int(row[name]) for name in ("last_data_sent", "last_data_recv", "last_ack_recv"))
-    busy = int(row["busy_time"]) // 1000 if knows(row, Known.COUNTERS) else None
-    if state in (State.ESTABLISHED, State.CLOSE_WAIT) and situations.unheld(one)[0]:
-        return Stall("accept", sent, sent)
-    if situations.zero_window(one)[0]:
-        if row["timer"] == Timer.PERSIST:  # a window probe is not data
-            return Stall("zero_window", sent, sent)
-        return Stall("zero_window", min(sent, busy) if busy is not None else sent, busy)
-    if situations.retransmitting(one)[0]:
-        return _outage(row, heard, busy)
-    if state != State.FIN_WAIT2 and unread_bytes(row):
-        closed = knows(row, Known.WINDOWS) and row["rcv_wnd"] == 0
-        return Stall("not_reading", received if closed else 0, received)
-    return None
-
-
-def _outage(row: Any, heard: int, busy: int | None) -> Stall:
-    """From the back-off schedule, or the total if this is the first episode.
-
-    Back-off that was undone (RFC 6069) makes the schedule too short, never too long. The peer's last
-    acknowledgement bounds it unless it came later than the loss began: then only one direction is cut.
-    """
-    rto, backoff = int(row["rto"]) // 1000, int(row["backoff"])
-    least = rto - (rto >> backoff) + max(rto - int(row["timer_ms"]), 0)
-    if knows(row, Known.RTO_TOTALS) and row["total_rto_recoveries"] == 1:
-        least = max(least, int(row["total_rto_time"]))
-    bounds = [bound for bound in (heard, busy) if bound is not None and bound >= least]
-    return Stall("outage", least, min(bounds, default=None))
 
 
 def unread_bytes(row: Any) -> int:
@@ -100,6 +54,11 @@ def unsent_bytes(row: Any) -> int:
     """Bytes in the send queue without our FIN or SYN, which count as one."""
     queued = int(row["send_queue"])
     return queued - 1 if queued and int(row["state"]) in (*_FIN_QUEUED, State.SYN_SENT) else queued
+
+
+def number(amount: int, one: str, many: str = "") -> str:
+    """``1 byte``, ``1,300 bytes``; ``many`` where an s is not enough."""
+    return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
 
 
 def at_most(milliseconds: int) -> str:
@@ -123,9 +82,12 @@ def interval(min_ms: int, max_ms: int | None) -> str:
 
 def lines(facts: Facts) -> tuple[str, ...]:
     """Everything that this socket's numbers say, the most telling first."""
-    row = facts.row
-    found = [_life(facts), _age(facts), *_queues(facts), *_waits(facts), _timer(facts), _heard(row)]
-    found += [*owner(facts), _process(facts), _siblings(facts), _other_end(facts)]
+    row, running = facts.row, knows(facts.row, Known.TIMER) and facts.row["timer"] != Timer.OFF
+    crowd = [_siblings(facts), _process(facts)]  # a leak is told by how many there are
+    leaking = row["state"] == State.CLOSE_WAIT or "fd_pressure" in facts.conditions
+    found = [_life(facts), _age(facts), *(crowd if leaking else ()), *_queues(facts), *_waits(facts)]
+    found += [_timer(facts) if running else "", *owner(facts), *(() if leaking else crowd), _other_end(facts)]
+    found += ["" if running else _timer(facts), _heard(row)]
     return tuple(line for line in found if line)
 
 
@@ -139,12 +101,26 @@ def _age(facts: Facts) -> str:
     if facts.row["protocol"] != Protocol.TCP:
         return ""
     name = state_name(int(facts.row["state"]))
-    low, high = int(facts.age["min_ms"]), int(facts.age["max_ms"])
+    low, high, kind = int(facts.age["min_ms"]), int(facts.age["max_ms"]), AgeSource(int(facts.age["source"]))
     text = interval(low, None if high < 0 else high)
-    source = _SOURCES.get(AgeSource(int(facts.age["source"])))
+    source = _SOURCES.get(kind)
     if not text or source is None:
         return f"In {name} since before sockui looked."
+    if text[0] != "≤" and _least_watched(facts, low, kind):
+        if high < 0:
+            source = WATCHED
+        elif " to " in text:
+            return (
+                f"In {name} for {long_duration(low)} (watched) to {at_most(high)} ({source.removeprefix('from its ')})"
+            )
     return f"In {name} {'' if text[0] in '≥≤' else 'for '}{text} ({source})"
+
+
+def _least_watched(facts: Facts, low: int, kind: AgeSource) -> bool:
+    """Whether the lower bound rests on earlier polls: the kernel's fields alone give less now."""
+    if kind in (AgeSource.OBSERVED, AgeSource.FIRST_SEEN) or facts.life not in (Life.PRESENT, Life.NEW):
+        return False
+    return low > int(bounds(array_of(facts.row), facts.host)["min_ms"][0]) + NARROWED_MS
 
 
 def _queues(facts: Facts) -> list[str]:
@@ -156,28 +132,37 @@ def _queues(facts: Facts) -> list[str]:
     received, sent = int(row["recv_queue"]), int(row["send_queue"])
     found = []
     if state == State.LISTEN:
-        found.append(f"Accept queue: {count(received)} wait, {count(sent + 1)} fit (backlog {count(sent)} + 1)")
+        fit = number(sent + 1, "fits", "fit")
+        found.append(f"Accept queue: {number(received, 'waits', 'wait')}, {fit} (backlog {count(sent)} + 1)")
         if knows(row, Known.MEMORY) and row["drops"]:
-            found.append(f"{count(int(row['drops']))} SYNs and ACKs refused since listen()")
+            found.append(f"{number(int(row['drops']), 'SYN or ACK', 'SYNs and ACKs')} refused since listen()")
         return found
     unread, unsent = unread_bytes(row), unsent_bytes(row)
     if state in _FIN_RECEIVED and received:
-        found.append(f"{count(unread)} unread bytes; the {'other ' if unread else ''}1 in Recv-Q is the peer's FIN")
+        found.append(f"{number(unread, 'unread byte')}; the {'other ' if unread else ''}1 in Recv-Q is the peer's FIN")
     elif state == State.CLOSE_WAIT:
         found.append("Recv-Q 0: read to the end, the peer's FIN too")
     elif received:
-        found.append(f"Recv-Q: {count(unread)} bytes that {facts.reader} has not read")
+        found.append(f"Recv-Q: {number(unread, 'byte')} that {facts.reader} has not read")
+    waiting = int(row["notsent_bytes"]) if knows(row, Known.COUNTERS) else 0
     if state in _FIN_QUEUED and sent:
-        found.append(f"{count(unsent)} bytes not acknowledged; the {'other ' if unsent else ''}1 in Send-Q is our FIN")
-        if knows(row, Known.COUNTERS) and row["notsent_bytes"]:
+        data = _unsent(unsent, max(waiting - 1, 0))  # the FIN counts as one there too
+        found.append(f"{data}; the {'other ' if unsent else ''}1 in Send-Q is our FIN")
+        if waiting:
             found.append("The FIN has not been sent yet")
     elif state == State.SYN_SENT and sent:
         found.append("Send-Q: the 1 is our SYN")
     elif sent:
-        waiting = int(row["notsent_bytes"]) if knows(row, Known.COUNTERS) else 0
-        rest = f", {count(waiting)} of them not sent yet" if waiting else ""
-        found.append(f"Send-Q: {count(sent)} bytes not acknowledged{rest}")
+        found.append(f"Send-Q: {_unsent(sent, waiting)}")
     return found
+
+
+def _unsent(queued: int, waiting: int) -> str:
+    """What has become of the bytes to send, of which some wait for their first sending."""
+    if queued and waiting >= queued:
+        return f"{number(queued, 'byte waits', 'bytes wait')}, none of {'it' if queued == 1 else 'them'} sent yet"
+    rest = f", {count(waiting)} of them not sent yet" if waiting else ""
+    return f"{number(queued, 'byte')} not acknowledged{rest}"
 
 
 def _datagrams(row: Any) -> list[str]:
@@ -186,9 +171,9 @@ def _datagrams(row: Any) -> list[str]:
         limit = f" of {count(int(row['rcvbuf']))}" if knows(row, Known.MEMORY) else ""
         found.append(f"Recv-Q: {count(int(row['recv_queue']))}{limit} bytes of memory, more than the payload")
     if row["send_queue"]:
-        found.append(f"Send-Q: {count(int(row['send_queue']))} bytes not sent yet")
+        found.append(f"Send-Q: {number(int(row['send_queue']), 'byte')} not sent yet")
     if knows(row, Known.MEMORY):
-        found.append(f"{count(int(row['drops']))} datagrams dropped since it was opened")
+        found.append(f"{number(int(row['drops']), 'datagram')} dropped since it was opened")
     return found
 
 
@@ -196,12 +181,12 @@ def _waits(facts: Facts) -> list[str]:
     row, stuck = facts.row, facts.stall
     found = []
     if knows(row, Known.TIMER) and row["retransmits"] and row["timer"] == Timer.ON:
-        what = {State.SYN_SENT: "SYNs", State.SYN_RECV: "SYN-ACKs"}.get(State(int(row["state"])), "retransmissions")
+        what = {State.SYN_SENT: "SYN", State.SYN_RECV: "SYN-ACK"}.get(State(int(row["state"])), "retransmission")
         schedule = ""
         if knows(row, Known.INFO):
             schedule = f", back-off {row['backoff']}, RTO {long_duration(int(row['rto']) // 1000)}"
-        verb = "repeated" if what != "retransmissions" else "unanswered"
-        found.append(f"{row['retransmits']} {what} {verb}{schedule}")
+        verb = "repeated" if what != "retransmission" else "unanswered"
+        found.append(f"{number(int(row['retransmits']), what)} {verb}{schedule}")
     if stuck is None:
         return found
     how_long = interval(stuck.min_ms, stuck.max_ms)
@@ -217,11 +202,9 @@ def _waits(facts: Facts) -> list[str]:
         window = f"Peer's window {row['snd_wnd']}" if knows(row, Known.WINDOWS) else "Peer's window too small"
         found.append(f"{window}: no data sent for {how_long}")
         if row["timer"] == Timer.PERSIST and (row["probes"] or row["backoff"]):
-            found.append(
-                f"{row['probes']} window probes without answer"
-                if row["probes"] > 1
-                else "The peer answers window probes"
-            )
+            probes = int(row["probes"])
+            answered = "The last window probe is not answered yet" if probes else "The peer answers window probes"
+            found.append(f"{probes} window probes without answer" if probes > 1 else answered)
     return found
 
 
@@ -238,6 +221,10 @@ def _timer(facts: Facts) -> str:
         return f"First half of its time ends {when}" if left else "First half of its time is over"
     if facts.situation == Situation.SYN_RECV_DEFER_ACCEPT:
         return f"Timer {when}, nothing repeated"
+    if facts.gives_up:
+        return f"Gives up {when}" if left else "Gives up now: its timer is due"
+    if facts.gives_up is None:
+        return f"Its timer fires {when}" if left else "Its timer is due"
     name = {
         Timer.ON: "Next retransmission" if row["retransmits"] else "Retransmission timer",
         Timer.KEEPALIVE: "Keepalive timer",
@@ -249,7 +236,10 @@ def _timer(facts: Facts) -> str:
 
 
 def _heard(row: Any) -> str:
-    """Times since the last segments; garbage in SYN_SENT and LISTEN."""
+    """Times since the last segments; garbage in SYN_SENT and LISTEN.
+
+    last_ack_recv counts every acceptable segment, a repeated FIN too (tcp_input.c:tcp_ack).
+    """
     if not knows(row, Known.INFO) or int(row["state"]) not in _SPEAKING or row["protocol"] != Protocol.TCP:
         return ""
     counted = knows(row, Known.COUNTERS)
@@ -261,7 +251,7 @@ def _heard(row: Any) -> str:
     if counted and row["bytes_sent"] == 0:
         sent = "none"
     heard = long_duration(int(row["last_ack_recv"]))
-    return f"Peer's last ACK {heard} ago; data received: {received}, sent: {sent}"
+    return f"Peer last heard {heard} ago; data received: {received}, sent: {sent}"
 
 
 def owner(facts: Facts) -> list[str]:
@@ -270,9 +260,11 @@ def owner(facts: Facts) -> list[str]:
     if kind == Owner.PROCESS:
         shown = [f"Held by {facts.name(pid)} as fd {fd}" for pid, fd in facts.holders[:HOLDERS_SHOWN]]
         more = len(facts.holders) - len(shown)
-        return shown + ([f"and {count(more)} more holders"] if more else [])
+        return shown + ([f"and {number(more, 'more holder')}"] if more else [])
     if kind == Owner.LISTENER:
         return [f"Not accepted; the listener is held by {facts.name(int(row['pid']))} as fd {row['fd']}"]
+    if facts.situation == Situation.SYN_RECV_DEFER_ACCEPT:
+        return ["No process holds it yet: not handed to accept()"]
     if kind == Owner.KERNEL and row["state"] == State.SYN_RECV:
         return ["No process holds it yet: the handshake is not finished"]
     if kind == Owner.KERNEL:
@@ -299,25 +291,32 @@ def _process(facts: Facts) -> str:
 
 
 def _siblings(facts: Facts) -> str:
+    if facts.time_waits > 1:
+        return f"{count(facts.time_waits)} sockets to {remote_endpoint(facts.row)} are in TIME_WAIT"
     if facts.siblings < 2:
         return ""
-    return f"{count(facts.siblings)} sockets of {facts.name(facts.pid)} are in {state_name(int(facts.row['state']))}"
+    return f"{count(facts.siblings)} sockets of {facts.name(facts.pid)} are in {facts.state}"
 
 
 def _other_end(facts: Facts) -> str:
-    if facts.other < 0:
+    peer = facts.peer
+    if peer is None:
         return ""
-    other = facts.update.sockets[facts.other]
-    state = state_name(int(other["state"]))
-    who = facts.name(int(other["pid"])) if other["pid"] else "no process in sight"
-    if other["owner"] == Owner.KERNEL:
+    other = peer.row
+    unread = unread_bytes(other) if knows(other, Known.QUEUES) else 0
+    does = f"it waits for {words.state(State(int(other['state'])).name.lower()).waits}"
+    if peer.unaccepted:
+        by = f" by {facts.name(peer.listening_pid)}" if peer.listening_pid else ""
+        who, does = f"not accepted yet{by},", "it waits for accept()"
+    elif other["owner"] == Owner.KERNEL:
         closed = other["state"] != State.SYN_RECV
         who = "the kernel alone, its process has closed it," if closed else "not accepted,"
-    waits = words.state(State(int(other["state"])).name.lower()).waits
-    unread = (
-        f", {count(unread_bytes(other))} bytes unread" if knows(other, Known.QUEUES) and unread_bytes(other) else ""
-    )
-    return f"Other end, on this host: {who} in {state}{unread}; it waits for {waits}"
+    else:
+        who = facts.name(peer.pid) if peer.pid else "no process in sight"
+        if unread:
+            does = "it does not read" if peer.does_not_read else "it has not read them yet"
+    left = f", {number(unread, 'byte')} unread" if unread else ""
+    return f"Other end, on this host: {who} in {peer.state}{left}; {does}"
 
 
 def array_of(row: Any) -> Any:

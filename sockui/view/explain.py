@@ -50,7 +50,7 @@ class Explanation:
     evidence: tuple[str, ...]  # short lines from this socket's numbers
     turn: str  # who has to act, and how
     ends: str  # what ends it, and when
-    causes: tuple[Cause, ...]  # those that the evidence supports first
+    causes: tuple[Cause, ...]  # those that the numbers speak for first
     first: Step | None  # the first thing to do; None if there is nothing
 
 
@@ -114,7 +114,7 @@ def _causes(facts: Facts, situation: words.SituationWords) -> tuple[Cause, ...]:
     conditions, found = facts.conditions, []
     for cause in situation.causes:
         if set(cause.when) <= conditions and not set(cause.unless) & conditions:
-            supported = set(cause.likely) <= conditions if cause.likely else bool(cause.when)
+            supported = bool(cause.likely) and set(cause.likely) <= conditions
             found.append(Cause(fill(cause.text, facts.values), fill(cause.tell, facts.values), supported))
     return tuple(sorted(found, key=lambda cause: not cause.supported))
 
@@ -125,16 +125,13 @@ def _left(facts: Facts) -> str:
     if facts.situation == Situation.SYN_SENT and high >= 0:
         limit = settings.connect_fails_ms(facts.host)
     elif facts.stall and facts.stall.kind == "outage":
-        limit, low = settings.unanswered_ms(facts.host, orphan="orphan" in facts.conditions), facts.stall.min_ms
+        limit, low = settings.unanswered_ms(facts.host, orphan=facts.orphan), facts.stall.min_ms
     else:
         return ""
     if limit is None:
         return ""
-    return (
-        f"About {long_duration(limit - low)} until then."
-        if limit > low
-        else "That time is over; the next timeout ends it."
-    )
+    left = limit - low if facts.gives_up is False else int(facts.row["timer_ms"])
+    return f"About {long_duration(left)} until then." if left > 0 else "That time is over; the next timeout ends it."
 
 
 def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> ProcessExplanation:
@@ -144,7 +141,10 @@ def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> 
     rows = np.flatnonzero(held_by(update, pids) & (update.life != Life.ENDED))
 
     kinds = situations.classify(sockets, update.ages, rows)
-    stuck = rows[np.isin(kinds, [int(kind) for kind in situations.STUCK])]
+    waits = np.isin(kinds, [int(kind) for kind in situations.STUCK])
+    for at in np.flatnonzero((sockets["state"][rows] == State.LISTEN) & (sockets["recv_queue"][rows] > 0) & ~waits):
+        waits[at] = {"waiting", "fds_used_up"} <= Facts(update, int(rows[at])).conditions
+    stuck = rows[waits]
     oldest = int(stuck[np.argmax(update.ages["min_ms"][stuck])]) if len(stuck) else -1
     text = ""
     if oldest >= 0:
@@ -156,7 +156,7 @@ def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> 
     facts = _process_facts(update, pid, len(pids), int(np.count_nonzero(sockets["holders"][rows] > 1)))
     waiting = int(np.count_nonzero(sockets["owner"][rows] == Owner.LISTENER))
     if waiting:
-        facts.append(f"{_number(waiting, 'connection')} not accepted yet")
+        facts.append(f"{evidence.number(waiting, 'connection')} not accepted yet")
     process = update.snapshot.processes.get(pid)
     heading = f"{escape(process.name)} {pid}" if process else f"process {pid}"
     ordered = tuple(sorted(totals, key=lambda total: (-total[1], total[0])))
@@ -184,16 +184,13 @@ def _process_facts(update: Update, pid: int, processes: int, shared: int) -> lis
             share = f" of {count(process.fd_limit)}" if process.fd_limit else ""
             percent = f" ({process.fd_count * 100 // process.fd_limit} %)" if process.fd_limit else ""
             facts.append(f"{count(process.fd_count)}{share} descriptors open{percent}")
+            if process.fd_limit and process.fd_count >= process.fd_limit:
+                facts[-1] += ", at its limit: accept(), open() and socket() fail"
     if processes > 1:
-        facts.append(f"With {_number(processes - 1, 'process')} below it")
+        facts.append(f"With {evidence.number(processes - 1, 'process', 'processes')} below it")
     if shared:
-        facts.append(f"{_number(shared, 'socket')} with more than one holder")
+        facts.append(f"{evidence.number(shared, 'socket')} with more than one holder")
     return facts
-
-
-def _number(number: int, noun: str) -> str:
-    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
-    return f"{count(number)} {noun}{ending}"
 
 
 GENERIC = {
@@ -256,8 +253,11 @@ class _Numbers(dict[str, str]):
     """Stands for the numbers of a socket in a text that means none."""
 
     def __init__(self) -> None:
-        names = "unread queued recv_queue waiting backlog capacity drops rcvbuf mss retransmits backoff probes"
+        names = "backlog rcvbuf mss retransmits backoff probes fds fd_limit time_waits"
         super().__init__(dict.fromkeys(names.split(), "N"))
+        self.update(dict.fromkeys(("unread", "queued", "recv_queue"), "N bytes"), queued_are="N bytes are")
+        self.update(dict.fromkeys(("unread_wait", "queued_wait"), "N bytes wait"), waiting="N wait", capacity="N fit")
+        self.update(drops="N packets", syns="N SYNs")
 
 
 def _wrap(text: str, indent: str = "") -> str:

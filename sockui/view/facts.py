@@ -1,7 +1,7 @@
 """Everything about one socket that the words need: its situation, conditions that hold, and values to fill in.
 
-Owns the names of conditions and placeholders that the files in ``knowledge`` may use. Must not choose
-words. A lookup costs a few column scans, whatever the number of sockets.
+Owns what is looked up for one socket, and the names of placeholders that the files in ``knowledge`` may use.
+Must not choose words. A lookup costs a few column scans, whatever the number of sockets.
 """
 
 from __future__ import annotations
@@ -13,21 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from sockui.collector.processes import user_name
 from sockui.diagnosis import situations
 from sockui.diagnosis.situations import Situation
-from sockui.model import Host, Known, Owner, Process, Protocol, State, Timer, state_name
+from sockui.model import Host, Known, Owner, Process, Protocol, State, state_name
 from sockui.tracker import Life, Update
-from sockui.view import evidence, settings
-from sockui.view.evidence import Stall, knows, unread_bytes, unsent_bytes
+from sockui.view import conditions, evidence, settings, stalls
+from sockui.view.evidence import knows, number, unread_bytes, unsent_bytes
 from sockui.view.format import address, count, escape, local_endpoint, long_duration, remote_endpoint
-
-NEARLY_OVER_MS = 2_000
-"""A TIME_WAIT last seen with so little left, and gone at the next poll, ran out; with more it may have been taken."""
-SMALL_BACKLOG = 128
-FD_PRESSURE = (9, 10)
-"""This share of its descriptor limit in use is pressure."""
-ONE_WAY_MS = 500
-"""The peer was heard this much later than the loss began: more than the times' own inaccuracy."""
 
 _UNHELD_STATES = (State.ESTABLISHED, State.CLOSE_WAIT)
 
@@ -67,9 +60,36 @@ class Facts:
         return Situation(int(situations.classify(self.update.sockets, self.update.ages, rows)[0]))
 
     @cached_property
-    def stall(self) -> Stall | None:
+    def stall(self) -> stalls.Stall | None:
         """How long it has waited for what it waits for."""
-        return evidence.stall(self.row)
+        return stalls.stall(self.row)
+
+    @cached_property
+    def gives_up(self) -> bool | None:
+        """Whether the kernel ends it when its timer fires; None: it may."""
+        return stalls.gives_up(self.row, self.host, orphan=self.orphan)
+
+    @cached_property
+    def unaccepted(self) -> bool:
+        """Whether it is connected and no accept() has returned it yet."""
+        return self._unheld and int(self.row["state"]) in _UNHELD_STATES
+
+    @cached_property
+    def orphan(self) -> bool:
+        """Whether its process has closed it and the kernel finishes alone."""
+        return self._unheld and int(self.row["state"]) not in (*_UNHELD_STATES, State.LISTEN, State.SYN_RECV)
+
+    @cached_property
+    def _unheld(self) -> bool:
+        return self.row["protocol"] == Protocol.TCP and bool(situations.unheld(evidence.array_of(self.row))[0])
+
+    @property
+    def does_not_read(self) -> bool:
+        """Whether unread data has waited so long for our application that it is the application."""
+        if not knows(self.row, Known.INFO | Known.QUEUES) or not unread_bytes(self.row):
+            return False
+        closed = knows(self.row, Known.WINDOWS) and self.row["rcv_wnd"] == 0
+        return bool(closed or self.row["last_data_recv"] >= situations.UNREAD_MS)
 
     @cached_property
     def state(self) -> str:
@@ -101,7 +121,8 @@ class Facts:
             return "another user"
         uid = int(self.row["uid"])
         names = (process.user for process in self.update.snapshot.processes.values() if process.uid == uid)
-        return self.mark(escape(next(names, f"uid {uid}")))
+        name = next(names, user_name(uid))
+        return self.mark(escape(f"uid {name}" if name.isdigit() else name))
 
     @cached_property
     def reader(self) -> str:
@@ -123,6 +144,37 @@ class Facts:
         ):
             same &= sockets[name] == self.row[name]
         return int(np.count_nonzero(same & (self.update.life != Life.ENDED)))
+
+    @cached_property
+    def time_waits(self) -> int:
+        """TIME_WAIT sockets to the same remote address and port, itself included; 0 in another state."""
+        return len(self._alike(State.TIME_WAIT)) if self.row["state"] == State.TIME_WAIT else 0
+
+    @cached_property
+    def others_established(self) -> bool:
+        """Whether another connection to the remote address and port stands."""
+        return bool(len(self._alike(State.ESTABLISHED)))
+
+    def _alike(self, state: State) -> Any:
+        """Rows in a state with the same remote address and port."""
+        sockets, row = self.update.sockets, self.row
+        rows = np.flatnonzero((sockets["remote_port"] == row["remote_port"]) & (self.update.life != Life.ENDED))
+        for name, value in (("state", state), ("remote_low", row["remote_low"]), ("remote_high", row["remote_high"])):
+            rows = rows[sockets[name][rows] == value]
+        return rows
+
+    @cached_property
+    def peer(self) -> Facts | None:
+        """The other end, if it is on this host."""
+        return Facts(self.update, self.other, self.mark) if self.other >= 0 else None
+
+    @cached_property
+    def same_host(self) -> bool:
+        """Whether no network lies between the two ends."""
+        high, low = int(self.row["remote_high"]), int(self.row["remote_low"])
+        loopback = high == 0 and (low >> 24 == 0xFFFF << 8 | 127 or low == 1)
+        ours = (high, low) == (int(self.row["local_high"]), int(self.row["local_low"]))
+        return bool(self.row["remote_port"]) and (self.other >= 0 or loopback or ours)
 
     @cached_property
     def other(self) -> int:
@@ -154,9 +206,7 @@ class Facts:
     def _listeners(self) -> Any:
         """Listeners on the port that matters: the asked one of a SYN_SENT, else its own; few rows."""
         row, sockets = self.row, self.update.sockets
-        state = int(row["state"])
-        unaccepted = state in _UNHELD_STATES and bool(situations.unheld(evidence.array_of(row))[0])
-        if row["protocol"] != Protocol.TCP or not (unaccepted or self.asks or state == State.SYN_RECV):
+        if row["protocol"] != Protocol.TCP or not (self.unaccepted or self.asks or row["state"] == State.SYN_RECV):
             return np.empty(0, np.intp)
         port = row["remote_port"] if self.asks else row["local_port"]
         rows = np.flatnonzero((sockets["local_port"] == port) & (self.update.life != Life.ENDED))
@@ -191,65 +241,8 @@ class Facts:
 
     @cached_property
     def tests(self) -> dict[str, bool]:
-        """Every condition that ``when`` and ``unless`` may name; one that cannot be known does not hold."""
-        row, one, process = self.row, evidence.array_of(self.row), self.acting
-        state, tcp = int(row["state"]), row["protocol"] == Protocol.TCP
-        queues, timer, info = (knows(row, group) for group in (Known.QUEUES, Known.TIMER, Known.INFO))
-        unheld, mini = bool(situations.unheld(one)[0]), knows(row, Known.MINI)
-        retransmitting = bool(situations.retransmitting(one)[0])
-        keepers = {pid for pid, _ in self._keepers}
-        used, limit = (process.fd_count or 0, process.fd_limit or 0) if process else (0, 0)
-        counted = used > 0 and limit > 0
-        fin_timeout = self.host.number("net.ipv4.tcp_fin_timeout") or 0
-        low, high = (
-            self.host.number("net.ipv4.ip_local_port_range"),
-            self.host.number("net.ipv4.ip_local_port_range", 1),
-        )
-        listener = self.update.sockets[self.listener] if self.listener >= 0 else None
-        heard_since = bool(self.stall and self.stall.min_ms > int(row["last_ack_recv"]) + ONE_WAY_MS)
-        orphan = tcp and unheld and state not in (*_UNHELD_STATES, State.LISTEN, State.SYN_RECV)
-        ephemeral = low is not None and high is not None and low <= row["local_port"] <= high
-        return {
-            "mini": mini,
-            "queues": queues,
-            "held": bool(self.holders) or (knows(row, Known.INODE) and row["inode"] != 0),
-            "orphan": orphan,
-            "unaccepted": tcp and unheld and state in _UNHELD_STATES,
-            "init": self.pid == 1,
-            "unit": self.unit is not None,
-            "shared": len(keepers) > 1,
-            "sole": len(keepers) == 1 and not self.update.snapshot.coverage.gaps,
-            "fd_pressure": counted and used * FD_PRESSURE[1] >= limit * FD_PRESSURE[0],
-            "fds_fine": counted and used * FD_PRESSURE[1] < limit * FD_PRESSURE[0],
-            "local_peer": self.other >= 0,
-            "keepalive": timer and row["timer"] == Timer.KEEPALIVE and not orphan,
-            "zero_window": tcp and bool(situations.zero_window(one)[0]),
-            "retransmitting": tcp and retransmitting,
-            "unreachable": retransmitting and state != State.SYN_SENT and bool(situations.back_off_undone(one)[0]),
-            "one_way": self.stall is not None and self.stall.kind == "outage" and heard_since,
-            "probes_unanswered": info and timer and row["timer"] == Timer.PERSIST and row["probes"] > 1,
-            "unread": queues and state != State.LISTEN and unread_bytes(row) > 0,
-            "only_fin": queues and state == State.CLOSE_WAIT and row["recv_queue"] == 1,
-            "unacked": queues and state != State.LISTEN and row["send_queue"] > 0,
-            "fin_unsent": state == State.FIN_WAIT1 and knows(row, Known.COUNTERS) and row["notsent_bytes"] > 0,
-            "full_segments": info and queues and 0 < row["snd_mss"] <= row["send_queue"],
-            "window_closed": knows(row, Known.WINDOWS) and row["rcv_wnd"] == 0,
-            "never_used": knows(row, Known.COUNTERS) and row["bytes_sent"] == 0 and row["bytes_received"] == 0,
-            "waiting": queues and state == State.LISTEN and row["recv_queue"] > 0,
-            "queue_full": listener is not None and listener["recv_queue"] > listener["send_queue"],
-            "small_backlog": listener is not None and listener["send_queue"] <= SMALL_BACKLOG,
-            "refused": state == State.LISTEN and knows(row, Known.MEMORY) and row["drops"] > 0,
-            "half_accepted": self.half_accepted,
-            "first_data": (ephemeral or self.half_accepted)  # we connected, and nothing of ours ever arrived
-            and knows(row, Known.COUNTERS)
-            and row["bytes_acked"] <= 1
-            and row["bytes_received"] == 0,
-            "ephemeral": ephemeral,
-            "fin_timeout_doubled": fin_timeout > 60,
-            "fin_timeout_trap": 60 < fin_timeout < 120,
-            "nearly_over": timer and row["timer_ms"] <= NEARLY_OVER_MS,
-            "others_established": state == State.SYN_SENT and self._others_established,
-        }
+        """Every condition that the words may name."""
+        return conditions.tests(self)
 
     @cached_property
     def listening_pid(self) -> int:
@@ -265,18 +258,11 @@ class Facts:
         return self.update.snapshot.processes.get(self.listening_pid or self.pid)
 
     @cached_property
-    def _keepers(self) -> list[tuple[int, int]]:
+    def keepers(self) -> list[tuple[int, int]]:
         """The holders of its listener, or its own."""
         if self.listener < 0:
             return self.holders
         return self.update.snapshot.holders.of(int(self.update.sockets["inode"][self.listener]))
-
-    @property
-    def _others_established(self) -> bool:
-        sockets, row = self.update.sockets, self.row
-        rows = np.flatnonzero((sockets["remote_port"] == row["remote_port"]) & (self.update.life != Life.ENDED))
-        rows = rows[(sockets["remote_low"][rows] == row["remote_low"]) & (sockets["state"][rows] == State.ESTABLISHED)]
-        return bool((sockets["remote_high"][rows] == row["remote_high"]).any())
 
     @property
     def unit(self) -> str | None:
@@ -291,10 +277,10 @@ class Facts:
         """What texts may be filled with; always complete."""
         row = self.row
         listener = self.update.sockets[self.listener] if self.listener >= 0 else None
-        waiting = backlog = capacity = "an unknown number"
+        backlog, waiting, capacity = "an unknown number", "an unknown number wait", "an unknown number fit"
         if listener is not None and knows(listener, Known.QUEUES):
-            waiting, backlog = count(int(listener["recv_queue"])), count(int(listener["send_queue"]))
-            capacity = count(int(listener["send_queue"]) + 1)
+            waiting, backlog = number(int(listener["recv_queue"]), "waits", "wait"), count(int(listener["send_queue"]))
+            capacity = number(int(listener["send_queue"]) + 1, "fits", "fit")
         listening = self.listening_pid
         give_up, setting = self._give_up()
         left = int(row["timer_ms"])
@@ -303,28 +289,35 @@ class Facts:
         holder = self.name(self.pid) if self.holders else "the application"
         if row["owner"] == Owner.HIDDEN:
             holder = f"a process of {self.user}"
-        other = self.update.sockets[self.other] if self.other >= 0 else None
-        peer = "this host" if other is not None else self.address("remote")
+        acting, unread, unsent = self.acting, unread_bytes(row), unsent_bytes(row)
+        refused = ("datagram",) if row["protocol"] == Protocol.UDP else ("SYN or ACK", "SYNs and ACKs")
         given = {
             **settings.times(self.host),
             "state": self.state,
             "holder": holder,
             "its_fd": f"fd {self.holders[0][1]}" if self.holders else "its descriptor",
             "listener": self.name(listening) if listening else "the listening application",
-            "peer_app": self.name(int(other["pid"])) if other is not None and other["pid"] else "it",
-            "peer_host": peer,
+            "peer_app": self._peer_app(),
+            "peer_host": self.address("remote") if self.peer is None else "this host",
             "remote": remote_endpoint(row),
             "local": local_endpoint(row),
-            "unread": count(unread_bytes(row)),
-            "queued": count(unsent_bytes(row)),
-            "recv_queue": count(int(row["recv_queue"])),
+            "unread": number(unread, "byte"),
+            "unread_wait": number(unread, "byte waits", "bytes wait"),
+            "queued": number(unsent, "byte"),
+            "queued_are": number(unsent, "byte is", "bytes are"),
+            "queued_wait": number(unsent, "byte waits", "bytes wait"),
+            "recv_queue": number(int(row["recv_queue"]), "byte"),
             "waiting": waiting,
             "backlog": backlog,
             "capacity": capacity,
-            "drops": count(int(row["drops"])),
+            "drops": number(int(row["drops"]), *refused),
+            "fds": count(acting.fd_count or 0) if acting else "an unknown number",
+            "fd_limit": count(acting.fd_limit or 0) if acting else "an unknown number",
+            "time_waits": count(self.time_waits),
             "rcvbuf": count(int(row["rcvbuf"])),
             "mss": str(row["snd_mss"]),
             "retransmits": str(row["retransmits"]),
+            "syns": number(int(row["retransmits"]), "SYN"),
             "backoff": str(row["backoff"]),
             "probes": str(row["probes"]),
             "idle": long_duration(min(int(row["last_data_sent"]), int(row["last_data_recv"]))),
@@ -339,11 +332,18 @@ class Facts:
         }
         return settings.Values(self.host, given)
 
+    def _peer_app(self) -> str:
+        """Whose turn it is at the other end, if that is on this host and known."""
+        peer = self.peer
+        if peer is not None and peer.unaccepted:
+            return self.name(peer.listening_pid) if peer.listening_pid else "the listening application"
+        return self.name(peer.pid) if peer is not None and peer.pid else "it"
+
     def _give_up(self) -> tuple[str, str]:
         """After how long without acknowledgement the next timeout ends it, and which setting says so."""
         times = settings.times(self.host)
         held, closed = settings.retries(self.host)
-        if "orphan" in self.conditions:
+        if self.orphan:
             return times["orphan_life"], closed
         if "held" in self.conditions or int(self.row["state"]) in _UNHELD_STATES:
             return times["retries2_life"], held

@@ -19,6 +19,7 @@ from sockui.tracker import Update
 from sockui.view import format as fmt
 from sockui.view.column import Mask, Words, everywhere, has, nulls
 
+FIN_RECEIVED = (State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
 UNCONN = 12  # code of UDP's CLOSE, after the last State
 STATE_WORDS = ("", *(state_name(state) for state in State), "UNCONN")  # by State, then UNCONN
 TIMER_WORDS = tuple(timer.name.lower() for timer in Timer)
@@ -40,6 +41,15 @@ def not_in(*states: State) -> Callable[[Update], Mask]:
 def counters(update: Update) -> Mask:
     """Byte counters; a listener has none of its own."""
     return np.asarray(has(update, Known.COUNTERS) & (update.sockets["state"] != State.LISTEN))
+
+
+def bytes_received(update: Update) -> NDArray[np.uint64]:
+    """Bytes without the peer's FIN, which the kernel counts as one (tcp_input.c:tcp_fin).
+
+    The state tells that a FIN came; sk_shutdown does not: close() and shutdown(SHUT_RD) set RCV_SHUTDOWN too.
+    """
+    received = update.sockets["bytes_received"]
+    return np.asarray(received - np.minimum(received, np.isin(update.sockets["state"], FIN_RECEIVED)))
 
 
 def rtt_known(update: Update) -> Mask:
@@ -83,22 +93,12 @@ def age_bounded(update: Update) -> Mask:
     return np.asarray(update.ages["max_ms"] >= 0)
 
 
-def timer_known(update: Update) -> Mask:
-    """Where the source could read the timer, OFF too."""
-    return has(update, Known.TIMER)
-
-
 def timer_runs(update: Update) -> Mask:
     """Where a timer is running."""
     return np.asarray(has(update, Known.TIMER) & (update.sockets["timer"] != Timer.OFF))
 
 
 # --- words and texts ----------------------------------------------------------------------------------
-
-
-def coded(field: str, vocabulary: tuple[str, ...], known: Callable[[Update], Mask]) -> Callable[[Update], Words]:
-    """The words of an enumeration whose codes are 0, 1, 2 ..."""
-    return lambda update: (vocabulary, np.where(known(update), update.sockets[field].astype(np.intp), -1))
 
 
 def protocol_words(update: Update) -> Words:
@@ -187,6 +187,11 @@ def fit_owner(text: str, room: int) -> str:
 def command(process: Process) -> str:
     """The command line as one text; shown, never run."""
     return " ".join(process.cmdline)
+
+
+def timer_words(update: Update) -> Words:
+    """Names of the timers by code."""
+    return TIMER_WORDS, np.where(has(update, Known.TIMER), update.sockets["timer"].astype(np.intp), -1)
 
 
 def timer_texts(update: Update) -> list[str]:

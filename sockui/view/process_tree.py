@@ -22,7 +22,7 @@ from sockui.view import format as fmt
 from sockui.view.column import Codes, Mask
 from sockui.view.fields import command
 from sockui.view.query import Query
-from sockui.view.table_view import Sort
+from sockui.view.table_view import Sort, TableView
 
 DEFAULT_SORT = Sort("sockets", reverse=True)
 UDP = 0  # index of UDP sockets in ``Tally.states``, which no TCP state has
@@ -141,15 +141,16 @@ def filter_text(view: ProcessTreeView, row: ProcessRow) -> str:
     return f"{condition} and ( {view.query.text.strip()} )" if view.query.text.strip() else condition
 
 
-def build_tree(
-    update: Update, query: Query, sort: Sort = DEFAULT_SORT, folded: frozenset[int] = frozenset()
-) -> ProcessTreeView:
-    """Count the chosen sockets by process and lay out the tree: those processes and their ancestors.
+def build_tree(view: TableView, sort: Sort = DEFAULT_SORT, folded: frozenset[int] = frozenset()) -> ProcessTreeView:
+    """Count the sockets of a view by process and lay out the tree: those processes and their ancestors.
 
     Siblings are ordered by the totals of their subtrees. Raises :class:`UsageError` for an unknown sort.
     """
     name = _sort_name(sort)
-    chosen = query.mask(update) & (update.life != Life.ENDED)
+    update = view.update
+    chosen = np.zeros(len(update.sockets), np.bool_)
+    chosen[view.rows] = True
+    chosen &= update.life != Life.ENDED
     rows, pids = _held(update, chosen)
     children = _tree(update, np.unique(pids).tolist())
     preorder, parents, ends = _preorder(children)
@@ -174,7 +175,7 @@ def build_tree(
         if not hides:
             waiting += [(child, (*last, child == below[-1])) for child in reversed(below)]
     lines += _without_process(update, chosen)
-    return ProcessTreeView(update, tuple(lines), sort, query, children)
+    return ProcessTreeView(update, tuple(lines), sort, view.query, children)
 
 
 def _sort_name(sort: Sort) -> str:

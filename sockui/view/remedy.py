@@ -19,7 +19,6 @@ from sockui.view.facts import Facts
 from sockui.view.format import endpoint, escape
 from sockui.view.settings import Values
 
-
 _OF_NAMESPACE = frozenset({"ip", "nstat", "ss", "sysctl", "tcpdump"})
 """First words of the commands that answer for a network namespace; the others are about processes."""
 _NAMESPACE_FILES = "/proc/net/"
@@ -72,7 +71,7 @@ def steps(facts: Facts) -> tuple[Step, ...]:
             continue
         if all(name in known for name in words.placeholders(step.command)):
             command = words.fill(step.command, known)
-            on_peer = "peer_side_filter" in words.placeholders(step.command) and facts.other < 0
+            on_peer = "peer_side_filter" in words.placeholders(step.command) and not facts.same_host
             here = command if on_peer else from_outside(command, facts.host.namespace)
             effect = f"{step.effect}, needs root" if step.root or here != command else step.effect
             found.append(Step(step.rung, fill(step.text, facts.values), here or None, effect))
@@ -123,12 +122,13 @@ def commands(facts: Facts) -> dict[str, str]:
 def from_outside(command: str, namespace: str) -> str:
     """A command as it must be pasted outside of the network namespace it asks about, which only root may enter.
 
-    ``namespace`` is that of :class:`Host`. What does not depend on the network namespace stays as it is.
+    ``namespace`` is that of :class:`Host`. What does not depend on the network namespace stays as it is. nsenter(1),
+    because ``ip netns exec`` mounts a new /sys, in which ``ss -e`` no longer finds the cgroups and says so.
     """
     if not namespace or (command.split(" ")[0] not in _OF_NAMESPACE and _NAMESPACE_FILES not in command):
         return command
-    enter = f"nsenter -t {namespace} -n" if namespace.isdecimal() else f"ip netns exec {quote(namespace)}"
-    return f"{enter} sh -c {quote(command)}" if set("|;") & set(command) else f"{enter} {command}"
+    which = f"-t {namespace} -n" if namespace.isdecimal() else f"--net={quote(f'/run/netns/{namespace}')}"
+    return f"nsenter {which} {f'sh -c {quote(command)}' if set('|;') & set(command) else command}"
 
 
 def quote(text: str) -> str:
@@ -157,11 +157,13 @@ def _to_learn(facts: Facts) -> Step:
         what = "which process holds it"
     else:
         return Step("look", "Which process holds it is not known from this source.", fix, effect)
-    how = (
-        "only root may look. Then the steps name it."
-        if fix
-        else "none in sight. Look from the host, outside any container."
-    )
+    listener = facts.update.sockets["owner"][facts.listener] if facts.listener >= 0 else Owner.UNKNOWN
+    if fix:
+        how = "only root may look. Then the steps name it."
+    elif Owner.HIDDEN in (owner, listener):  # it is root that looks
+        how = "this root may not look; that takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."
+    else:
+        how = "none in sight. Look from the host, outside any container."
     return Step("look", f"Learn {what}: {how}", fix, effect)
 
 

@@ -56,7 +56,12 @@ def unanswered_ms(host: Host, *, orphan: bool) -> int | None:
         return None
     if orphan and number == 0:
         number = lifetimes.ORPHAN_RETRIES_ZERO
-    return lifetimes.unanswered(number, host.number("net.ipv4.tcp_rto_max_ms") or lifetimes.RTO_MAX)
+    return lifetimes.unanswered(number, rto_max_ms(host))
+
+
+def rto_max_ms(host: Host) -> int:
+    """The longest wait between two repeats; older kernels have no setting for it."""
+    return host.number("net.ipv4.tcp_rto_max_ms") or lifetimes.RTO_MAX
 
 
 def connect_fails_ms(host: Host) -> int | None:

@@ -12,21 +12,23 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sockui.diagnosis.situations import classify
+from sockui.diagnosis.situations import STUCK, classify
 from sockui.knowledge import words
-from sockui.model import SOCKET, Known, Owner, Process, Protocol, Shutdown, State, Timer, state_name
+from sockui.model import Known, Owner, Process, Protocol, Shutdown, State, Timer, state_name
 from sockui.tracker import Update
 from sockui.view import evidence
+from sockui.view.column import distinct_addresses, take
 from sockui.view.evidence import knows
 from sockui.view.explain import Explanation, explain_facts, explain_process
 from sockui.view.facts import Facts
 from sockui.view.format import address, count, local_endpoint, protocol, remote_endpoint
 from sockui.view.markdown import code
-from sockui.view.remedy import remedy_of
+from sockui.view.remedy import Step, remedy_of, steps
 
 EVIDENCE_SHOWN = 4
-GROUPS_SHOWN = 8
+GROUPS_SHOWN = 6
 
 _ALWAYS = ("protocol", "family", "state", "owner")
 _GROUPS = {  # the fields that a group of ``known`` vouches for
@@ -54,16 +56,21 @@ _SYSCTL = re.compile(r"\b(?:net|fs)\.[a-z0-9_.]*[a-z0-9_]\b")
 
 
 def summary(update: Update, indexes: Sequence[int]) -> str:
-    """A few lines for a chat about one socket, or about several, grouped by process, state and remote host."""
+    """A few lines for a chat about one socket, or about several: by situation and process, what is stuck first."""
     if len(indexes) != 1:
         return _several(update, indexes)
     facts = Facts(update, int(indexes[0]), mark=code)
     known = explain_facts(facts)
     found = [_head(facts), *_meaning(known)]
     found += [f"- {line}" for line in _telling(facts, known)]
-    if known.first is not None:
-        found.append(f"- First: {known.first.text}" + (f" {code(known.first.command)}" if known.first.command else ""))
-    return "\n".join(found)
+    return "\n".join(found + _first(known.first))
+
+
+def _first(step: Step | None) -> list[str]:
+    """The line that says what to do first; none if there is nothing."""
+    if step is None:
+        return []
+    return [f"- First: {step.text}" + (f" {code(step.command)}" if step.command else "")]
 
 
 def _telling(facts: Facts, known: Explanation) -> tuple[str, ...]:
@@ -79,38 +86,52 @@ def _head(facts: Facts) -> str:
 
 
 def _where(update: Update) -> str:
-    when = datetime.fromtimestamp(update.snapshot.taken_at, UTC)
-    return f"{code(update.snapshot.host.name)} at {when:%Y-%m-%d %H:%M:%S} UTC"
+    host, when = update.snapshot.host, datetime.fromtimestamp(update.snapshot.taken_at, UTC)
+    namespace = f" netns {code(host.namespace)}" if host.namespace else ""
+    return f"{code(host.name)}{namespace} at {when:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _several(update: Update, indexes: Sequence[int]) -> str:
     sockets, rows = update.sockets, np.asarray(indexes, np.intp)
     if not len(rows):
         return f"No sockets, on {_where(update)}"
-    names = ["protocol", "state", "pid", "owner", "remote_high", "remote_low"]
-    kinds = np.empty(len(rows), [("situation", "u1"), *((name, SOCKET[name]) for name in names)])
-    for name in names:
-        kinds[name] = sockets[name][rows]
+    kinds = np.empty(len(rows), [("situation", "u1"), ("state", "u1"), ("owner", "u1"), ("who", "i8")])
     kinds["situation"] = classify(sockets, update.ages, rows)
-    _, which, numbers = np.unique(kinds, return_inverse=True, return_counts=True)
-    biggest = np.argsort(-numbers, kind="stable")
+    kinds["state"], kinds["owner"] = sockets["state"][rows], sockets["owner"][rows]
+    hidden = kinds["owner"] == Owner.HIDDEN  # of those the user is all that is known
+    kinds["who"] = np.where(hidden, sockets["uid"][rows], sockets["pid"][rows])
+    groups, which, numbers = np.unique(kinds, return_inverse=True, return_counts=True)
+    waits = np.isin(groups["situation"], [int(kind) for kind in STUCK])
+    order = np.lexsort((-numbers, ~waits))
     found = [f"{count(len(rows))} sockets on {_where(update)}"]
-    for group in biggest[:GROUPS_SHOWN]:
+    for group in order[:GROUPS_SHOWN]:
         members = rows[which == group]
-        oldest = int(members[np.argmax(update.ages["min_ms"][members])])
-        facts = Facts(update, oldest, mark=code)
-        row = facts.row
-        who = facts.name(int(row["pid"])) if row["pid"] else _without_process(facts)
-        peer = code(address(int(row["remote_high"]), int(row["remote_low"]), int(row["family"])))
-        remote = f" with {peer}" if row["remote_port"] else ""
-        age = evidence.interval(int(facts.age["min_ms"]), None)
-        since = f", oldest {age}" if age and row["protocol"] == Protocol.TCP else ""
+        facts = Facts(update, int(members[0]), mark=code)
+        pid = int(facts.row["pid"])
+        who = facts.name(pid) if pid else _without_process(facts)
         title = words.situation(facts.situation.name.lower()).title
-        found.append(f"- {count(len(members))} {code(facts.state)} of {who}{remote}{since}: {title}")
-    rest = biggest[GROUPS_SHOWN:]
+        since = _oldest(update, members)
+        since = f", oldest {since}" if since and facts.row["protocol"] == Protocol.TCP else ""
+        found.append(f"- {count(len(members))} {code(facts.state)} of {who}{_peers(update, members)}{since}: {title}")
+    rest = order[GROUPS_SHOWN:]
     if len(rest):
         found.append(f"- and {count(int(numbers[rest].sum()))} more in {count(len(rest))} groups")
     return "\n".join(found)
+
+
+def _peers(update: Update, rows: NDArray[np.intp]) -> str:
+    """With whom these sockets are connected: one address, or how many."""
+    connected = rows[update.sockets["remote_port"][rows] > 0]
+    highs, lows, _ = distinct_addresses(take(update, connected), "remote")
+    if len(lows) == 1:
+        return f" with {code(address(int(highs[0]), int(lows[0]), 6))}"
+    return f" with {count(len(lows))} hosts" if len(lows) else ""
+
+
+def _oldest(update: Update, rows: NDArray[np.intp]) -> str:
+    """The age of the oldest of these sockets; only if each is bounded above the oldest is."""
+    least, most = update.ages["min_ms"][rows], update.ages["max_ms"][rows]
+    return evidence.interval(int(least.max()), int(most.max()) if (most >= 0).all() else None)
 
 
 def _without_process(facts: Facts) -> str:
@@ -177,7 +198,12 @@ def summary_process(update: Update, pid: int, subtree_pids: Collection[int] = ()
     states = ", ".join(f"{count(number)} {code(state)}" for state, number in known.totals) or "none"
     found = [f"{code(known.heading)} on {_where(update)}", f"- Sockets: {states}"]
     if known.stuck:
-        found.append(f"- Stuck: {count(known.stuck)}, the oldest {code(known.oldest_text)}")
+        oldest = Facts(update, known.oldest, mark=code)
+        end = remote_endpoint(oldest.row) if oldest.row["remote_port"] else local_endpoint(oldest.row)
+        age = _oldest(update, np.array([known.oldest])) or "age not known"
+        title = words.situation(oldest.situation.name.lower()).title
+        found.append(f"- Stuck: {count(known.stuck)}, the oldest {code(oldest.state)} {age}, {code(end)}: {title}")
+        found += _first(next(iter(steps(oldest)), None))
     found += [f"- {code(fact)}" for fact in known.facts if not fact.startswith("Command ")]
     if process is not None and process.cmdline:
         found.append(f"- Command {_program(process)}")

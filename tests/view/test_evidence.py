@@ -1,117 +1,45 @@
-"""How long something has not moved, and how ages are said."""
+"""How ages and amounts are said, and in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sockui.ages import AgeSource
-from sockui.model import Process, Protocol, State, Timer
-from sockui.tracker import Update
+from sockui.model import Owner, Protocol, State, Timer
 from sockui.view import evidence
 from sockui.view.explain import explain
-
-MakeUpdate = Callable[..., Update]
-MakeProcess = Callable[..., Process]
-
-
-@pytest.mark.parametrize(
-    ("row", "kind", "low", "high"),
-    [
-        ({"inode": 0, "last_data_sent": 20_000}, "accept", 20_000, 20_000),
-        ({"inode": 0, "last_data_sent": 20_000, "state": State.CLOSE_WAIT}, "accept", 20_000, 20_000),
-        ({"send_queue": 9, "timer": Timer.PERSIST, "last_data_sent": 44_952}, "zero_window", 44_952, 44_952),
-        (  # the window shrank below what was in flight
-            {"send_queue": 9, "timer": Timer.ON, "last_data_sent": 3_000, "busy_time": 45_000_000},
-            "zero_window",
-            3_000,
-            45_000,
-        ),
-        (
-            {
-                "send_queue": 9,
-                "snd_wnd": 9,
-                "timer": Timer.ON,
-                "retransmits": 6,
-                "backoff": 6,
-                "rto": 13_056_000,
-                "timer_ms": 6_500,
-                "last_ack_recv": 20_000,
-                "busy_time": 90_000_000,
-            },
-            "outage",
-            13_056 - 204 + 13_056 - 6_500,
-            20_000,
-        ),
-        (  # the total is better where back-off was undone
-            {
-                "send_queue": 9,
-                "snd_wnd": 9,
-                "timer": Timer.ON,
-                "retransmits": 122,
-                "backoff": 4,
-                "rto": 3_300_000,
-                "timer_ms": 1_000,
-                "last_ack_recv": 364_300,
-                "busy_time": 364_400_000,
-                "total_rto_time": 363_835,
-                "total_rto_recoveries": 1,
-            },
-            "outage",
-            363_835,
-            364_300,
-        ),
-        (  # the peer was heard after the loss began: that bounds nothing
-            {
-                "send_queue": 9,
-                "snd_wnd": 9,
-                "timer": Timer.ON,
-                "retransmits": 6,
-                "backoff": 6,
-                "rto": 13_056_000,
-                "timer_ms": 6_500,
-                "last_ack_recv": 1_000,
-                "busy_time": 21_000_000,
-            },
-            "outage",
-            13_056 - 204 + 13_056 - 6_500,
-            21_000,
-        ),
-        ({"inode": 5, "recv_queue": 9, "last_data_recv": 7_000}, "not_reading", 7_000, 7_000),
-        ({"inode": 5, "recv_queue": 9, "rcv_wnd": 1, "last_data_recv": 7_000}, "not_reading", 0, 7_000),
-    ],
-)
-def test_stall(make_update: MakeUpdate, row: dict[str, Any], kind: str, low: int, high: int) -> None:
-    update = make_update([{"inode": 5} | row])
-    assert evidence.stall(update.sockets[0]) == (kind, low, high)
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"inode": 5},
-        {"inode": 5, "known": 0, "recv_queue": 9},
-        {"inode": 5, "state": State.CLOSE_WAIT, "recv_queue": 1},  # the FIN alone is no data
-        {"state": State.LISTEN, "recv_queue": 3, "inode": 5},
-        {"state": State.SYN_SENT, "send_queue": 1, "timer": Timer.ON, "retransmits": 3, "inode": 5},
-        {"protocol": Protocol.UDP, "recv_queue": 9},
-    ],
-)
-def test_nothing_stalls(make_update: MakeUpdate, row: dict[str, Any]) -> None:
-    assert evidence.stall(make_update([row]).sockets[0]) is None
+from tests.view.scenes import CLOSE_WAIT, DEFAULTS, LISTEN, MINI, MakeProcess, MakeUpdate
 
 
 def test_age_is_said_with_its_relation(make_update: MakeUpdate) -> None:
     def line(low: int, high: int) -> str:
-        return explain(make_update([{"state": State.CLOSE_WAIT, "age": (low, high)}]), 0).evidence[0]
+        row = {"state": State.CLOSE_WAIT, "age": (low, high), "last_ack_recv": low}
+        return explain(make_update([row]), 0).evidence[0]
 
     assert line(40_000, 40_010) == "In CLOSE_WAIT for 40 s (from its last segments)"
     assert line(12_000, -1) == "In CLOSE_WAIT ≥ 12 s (from its last segments)"
     assert line(0, 10_790_000) == "In CLOSE_WAIT ≤ 3 h (from its last segments)", "an upper bound is rounded up"
     assert line(120_000, 300_000) == "In CLOSE_WAIT for 2 min to 5 min (from its last segments)"
     assert line(0, -1) == "In CLOSE_WAIT since before sockui looked."
+
+
+def test_a_lower_bound_that_only_watching_gives_is_said_to_be_watched(make_update: MakeUpdate) -> None:
+    def line(low: int, high: int, now: int) -> str:
+        row = {"state": State.CLOSE_WAIT, "age": (low, high), "last_ack_recv": now}
+        return explain(make_update([row]), 0).evidence[0]
+
+    assert line(8_700, 208_000, 100) == "In CLOSE_WAIT for 8.7 s (watched) to 3 min 28 s (last segments)"
+    assert line(8_700, -1, 100) == "In CLOSE_WAIT ≥ 8.7 s (watched that long)"
+    assert line(8_700, 208_000, 8_700) == "In CLOSE_WAIT for 8.7 s to 3 min 28 s (from its last segments)"
+
+
+def test_a_range_of_fin_wait1_names_both_sources(make_update: MakeUpdate) -> None:
+    row = {"state": State.FIN_WAIT1, "age": (8_700, 208_000), "busy_time": 208_000_000, "bytes_sent": 9}
+    update = make_update([row])
+    update.ages["source"] = AgeSource.BUSY
+    assert explain(update, 0).evidence[0] == "In FIN_WAIT1 for 8.7 s (watched) to 3 min 28 s (busy time)"
 
 
 @pytest.mark.parametrize(
@@ -126,3 +54,88 @@ def test_an_upper_bound_is_never_shown_smaller(milliseconds: int) -> None:
 
 def test_sources_of_age_all_have_words() -> None:
     assert set(evidence._SOURCES) == set(AgeSource) - {AgeSource.NONE}
+
+
+def test_a_leak_is_told_in_the_first_lines(make_update: MakeUpdate, make_process: MakeProcess) -> None:
+    rows = [CLOSE_WAIT | {"pid": 24_677, "fd": 4 + n, "inode": 100 + n} for n in range(252)]
+    leaky = make_process(24_677, "lab-leaky", fd_count=256, fd_limit=256)
+    known = explain(make_update(rows, [leaky]), 0)
+    assert known.evidence[:4] == (
+        "In CLOSE_WAIT for 42 min (from its last segments)",
+        "252 sockets of lab-leaky 24677 are in CLOSE_WAIT",
+        "lab-leaky 24677: user app, 256 of 256 descriptors",
+        "0 unread bytes; the 1 in Recv-Q is the peer's FIN",
+    )
+    assert known.evidence[-2:] == ("No timer runs", "Peer last heard 42 min ago; data received: none, sent: none")
+
+
+def test_descriptors_come_first_in_any_state_once_they_are_short(
+    make_update: MakeUpdate, make_process: MakeProcess
+) -> None:
+    def second(used: int) -> str:
+        return explain(make_update([{"pid": 9}], [make_process(9, fd_count=used, fd_limit=100)]), 0).evidence[1]
+
+    assert second(95) == "java 9: user app, 95 of 100 descriptors"
+    assert second(50) == "Held by java 9 as fd 7"
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        (LISTEN | {"recv_queue": 1, "send_queue": 0, "drops": 1}, "Accept queue: 1 waits, 1 fits (backlog 0 + 1)"),
+        (LISTEN | {"recv_queue": 1, "send_queue": 0, "drops": 1}, "1 SYN or ACK refused since listen()"),
+        (LISTEN | {"recv_queue": 3, "drops": 7}, "Accept queue: 3 wait, 3 fit (backlog 2 + 1)"),
+        (LISTEN | {"recv_queue": 3, "drops": 7}, "7 SYNs and ACKs refused since listen()"),
+        (CLOSE_WAIT | {"recv_queue": 2}, "1 unread byte; the other 1 in Recv-Q is the peer's FIN"),
+        ({"send_queue": 1}, "Send-Q: 1 byte not acknowledged"),
+        ({"send_queue": 1, "notsent_bytes": 1}, "Send-Q: 1 byte waits, none of it sent yet"),
+        (
+            {"send_queue": 2_803_712, "notsent_bytes": 2_803_712},
+            "Send-Q: 2,803,712 bytes wait, none of them sent yet",
+        ),
+        (
+            {"send_queue": 2_803_712, "notsent_bytes": 2_740_000},
+            "Send-Q: 2,803,712 bytes not acknowledged, 2,740,000 of them not sent yet",
+        ),
+        (
+            {"state": State.SYN_RECV, "known": MINI, "timer": Timer.ON, "timer_ms": 900, "retransmits": 1},
+            "1 SYN-ACK repeated",
+        ),
+        (
+            {"state": State.CLOSE, "protocol": Protocol.UDP, "drops": 1},
+            "1 datagram dropped since it was opened",
+        ),
+    ],
+)
+def test_one_is_not_several(make_update: MakeUpdate, row: dict[str, Any], line: str) -> None:
+    assert line in explain(make_update([row]), 0).evidence
+
+
+@pytest.mark.parametrize(
+    ("probes", "line"),
+    [
+        (0, "The peer answers window probes"),
+        (1, "The last window probe is not answered yet"),
+        (2, "2 window probes without answer"),
+    ],
+)
+def test_an_answer_is_claimed_only_if_none_is_missing(make_update: MakeUpdate, probes: int, line: str) -> None:
+    row = {"pid": 9, "send_queue": 9, "timer": Timer.PERSIST, "timer_ms": 900, "backoff": 4, "probes": probes}
+    found = explain(make_update([row], host=DEFAULTS), 0).evidence
+    assert [text for text in found if "window probe" in text and "Next" not in text] == [line]
+
+
+def test_a_repeated_fin_is_heard_but_acknowledges_nothing(make_update: MakeUpdate) -> None:
+    row = {"state": State.CLOSING, "inode": 0, "owner": Owner.KERNEL, "recv_queue": 1, "send_queue": 1}
+    row |= {"timer": Timer.ON, "retransmits": 6, "backoff": 6, "rto": 13_056_000, "timer_ms": 12_000}
+    row |= {"last_ack_recv": 1_800, "busy_time": 14_300_000, "snd_wnd": 65_536, "shutdown": 3, "bytes_received": 1}
+    found = explain(make_update([row]), 0).evidence
+    assert any(text.startswith("No acknowledgement for 13 s") for text in found)
+    assert found[-1].startswith("Peer last heard 1.8 s ago; ")
+
+
+def test_a_user_is_named_where_the_host_knows_the_name(make_update: MakeUpdate) -> None:
+    hidden = CLOSE_WAIT | {"pid": 0, "fd": -1, "owner": Owner.HIDDEN}
+    assert "Held by a process of root; which one needs root" in explain(make_update([hidden | {"uid": 0}]), 0).evidence
+    nameless = explain(make_update([hidden | {"uid": 4_000_000_000}]), 0).evidence
+    assert "Held by a process of uid 4000000000; which one needs root" in nameless

@@ -8,7 +8,7 @@ from sockui.errors import UsageError
 from sockui.knowledge import words
 from sockui.model import Host, Owner, State
 from sockui.tracker import Life
-from sockui.view.explain import GENERIC, explain_process, explain_state
+from sockui.view.explain import GENERIC, ProcessExplanation, explain_process, explain_state
 from tests.view.scenes import CLOSE_WAIT, DEFAULTS, MakeProcess, MakeUpdate
 
 
@@ -56,6 +56,20 @@ def test_a_process_in_its_sockets(make_update: MakeUpdate, make_process: MakePro
     assert dict(subtree.totals)["FIN_WAIT2"] == 1
     assert subtree.oldest == 3
     assert "With 1 process below it" in subtree.facts
+
+
+def test_a_process_without_descriptors_left(make_update: MakeUpdate, make_process: MakeProcess) -> None:
+    listener = {"state": State.LISTEN, "remote": ("0.0.0.0", 0), "recv_queue": 1, "send_queue": 16, "pid": 24_677}
+
+    def own(used: int, waiting: int = 1) -> ProcessExplanation:
+        leaky = make_process(24_677, "lab-leaky", fd_count=used, fd_limit=256)
+        return explain_process(make_update([listener | {"recv_queue": waiting}], [leaky]), 24_677, ())
+
+    line = "256 of 256 descriptors open (100 %), at its limit: accept(), open() and socket() fail"
+    assert line in own(256).facts
+    assert "255 of 256 descriptors open (99 %)" in own(255).facts
+    assert own(256).stuck == 1
+    assert own(256, waiting=0).stuck == own(200).stuck == 0
 
 
 def test_an_unknown_process(make_update: MakeUpdate) -> None:

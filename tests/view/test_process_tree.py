@@ -17,7 +17,7 @@ from sockui.view.process_tree import (
     filter_text,
     pids_of_subtree,
 )
-from sockui.view.table_view import Sort
+from sockui.view.table_view import Sort, build
 
 MakeUpdate = Callable[..., Update]
 MakeProcess = Callable[..., Process]
@@ -65,7 +65,7 @@ def pids(view: ProcessTreeView) -> list[int]:
 
 
 def test_the_tree_has_holders_their_ancestors_and_the_rest(host: Update) -> None:
-    view = build_tree(host, EVERYTHING, Sort("pid"), frozenset())
+    view = build_tree(build(host), Sort("pid"), frozenset())
     assert drawn(view) == [
         "systemd 0",
         "├─ nginx 1",
@@ -81,7 +81,7 @@ def test_the_tree_has_holders_their_ancestors_and_the_rest(host: Update) -> None
 
 
 def test_a_shared_socket_counts_for_each_holder_and_once_in_their_subtree(host: Update) -> None:
-    view = build_tree(host, EVERYTHING, Sort("pid"), frozenset())
+    view = build_tree(build(host), Sort("pid"), frozenset())
     master, first, second = view.rows[1:4]
     assert [row.own.states[State.LISTEN] for row in (master, first, second)] == [1, 1, 1]
     assert master.subtree.states[State.LISTEN] == 1
@@ -99,23 +99,23 @@ def test_holders_in_different_trees_take_nothing_from_each_other(
         [make_process(1, ppid=0), make_process(2, ppid=0)],
         [(500, 1, 3), (500, 2, 3)],
     )
-    rows = build_tree(update, EVERYTHING, Sort("pid")).rows
+    rows = build_tree(build(update), Sort("pid")).rows
     assert [(row.own.sockets, row.subtree.sockets) for row in rows] == [(1, 1), (2, 2)]
 
 
 def test_folding_hides_the_descendants_and_shows_their_total(host: Update) -> None:
-    view = build_tree(host, EVERYTHING, Sort("pid"), frozenset({10, 12}))
+    view = build_tree(build(host), Sort("pid"), frozenset({10, 12}))
     assert pids(view) == [1, 10, 20, 21, -1, -2]
     row = view.rows[1]
     assert (row.folded, row.has_children, row.shown.sockets, row.own.sockets) == (True, True, 4, 1)
-    everything = build_tree(host, EVERYTHING, Sort("pid"), frozenset({1}))
+    everything = build_tree(build(host), Sort("pid"), frozenset({1}))
     assert drawn(everything)[0] == "systemd 8"
     assert everything.find(-1) == 1
     assert everything.find(20) is None
 
 
 def test_the_oldest_stuck_socket_is_an_interval(host: Update) -> None:
-    view = build_tree(host, EVERYTHING, Sort("pid"), frozenset())
+    view = build_tree(build(host), Sort("pid"), frozenset())
     by_pid = {row.pid: row for row in view.rows}
     # of 5-6 s and "at least 4 s" the older is at least 5 s old, and nothing says at most; the ended one is not counted
     assert (by_pid[20].own.oldest_min_ms, by_pid[20].own.oldest_max_ms) == (5000, -1)
@@ -126,9 +126,9 @@ def test_the_oldest_stuck_socket_is_an_interval(host: Update) -> None:
 
 
 def test_the_filter_is_that_of_the_sockets(host: Update) -> None:
-    view = build_tree(host, query.compile("state close-wait"), Sort("pid"), frozenset())
+    view = build_tree(build(host, query.compile("state close-wait")), Sort("pid"), frozenset())
     assert drawn(view) == ["systemd 0", "└─ java 2"]
-    assert build_tree(host, query.compile("pid = 999"), Sort("pid")).rows == ()
+    assert build_tree(build(host, query.compile("pid = 999")), Sort("pid")).rows == ()
 
 
 @pytest.mark.parametrize(
@@ -147,21 +147,21 @@ def test_the_filter_is_that_of_the_sockets(host: Update) -> None:
     ],
 )
 def test_siblings_are_ordered_by_their_subtrees(host: Update, sort: Sort, expected: list[int]) -> None:
-    assert [pid for pid in pids(build_tree(host, EVERYTHING, sort)) if pid > 0] == expected
+    assert [pid for pid in pids(build_tree(build(host), sort)) if pid > 0] == expected
 
 
 def test_every_sort_works_and_an_unknown_one_is_a_usage_error(host: Update) -> None:
     for name in SORTS:
-        build_tree(host, EVERYTHING, Sort(name.upper()))
+        build_tree(build(host), Sort(name.upper()))
     with pytest.raises(UsageError, match='did you mean "close_wait"'):
-        build_tree(host, EVERYTHING, Sort("close_wai"))
+        build_tree(build(host), Sort("close_wai"))
 
 
 @pytest.mark.parametrize("filter_", ["", "recvq >= 0 or state listen"])
 def test_the_filter_of_a_line_finds_what_the_line_counts(host: Update, filter_: str) -> None:
     wanted = query.compile(filter_)
     for folded in (frozenset[int](), frozenset({10}), frozenset({1})):
-        view = build_tree(host, wanted, Sort("pid"), folded)
+        view = build_tree(build(host, wanted), Sort("pid"), folded)
         for row in view.rows:
             text = filter_text(view, row)
             mask = query.compile(text).mask(host) & (host.life != Life.ENDED)
@@ -169,7 +169,7 @@ def test_the_filter_of_a_line_finds_what_the_line_counts(host: Update, filter_: 
 
 
 def test_subtrees(host: Update) -> None:
-    view = build_tree(host, EVERYTHING, Sort("pid"), frozenset({10}))
+    view = build_tree(build(host), Sort("pid"), frozenset({10}))
     assert pids_of_subtree(view, 10) == [10, 11, 12]
     assert sorted(pids_of_subtree(view, 1)) == [1, 10, 11, 12, 20, 21]
     assert filter_text(view, view.rows[1]) == "pid = 10,11,12"
@@ -177,7 +177,7 @@ def test_subtrees(host: Update) -> None:
 
 
 def test_a_line_tells_about_its_process(host: Update) -> None:
-    row = build_tree(host, EVERYTHING, Sort("pid")).rows[1]
+    row = build_tree(build(host), Sort("pid")).rows[1]
     assert row.process is not None
     assert (row.process.fd_count, row.process.fd_limit, row.unit, row.user) == (30, 1024, "nginx.service", "app")
     assert row.command == "/usr/bin/nginx"
@@ -189,7 +189,7 @@ def test_processes_that_are_gone_or_in_a_circle_are_still_shown(
     update = make_update(
         [{"pid": 5}, {"pid": 6}, {"pid": 99}], [make_process(5, "a", ppid=6), make_process(6, "b", ppid=5)]
     )
-    view = build_tree(update, EVERYTHING, Sort("pid"))
+    view = build_tree(build(update), Sort("pid"))
     assert sorted(pids(view)) == [5, 6, 99]
     assert sum(row.own.sockets for row in view.rows) == 3
     gone = view.rows[view.find(99) or 0]
@@ -200,11 +200,11 @@ def test_a_shared_socket_whose_holders_are_not_listed_counts_for_its_pid(
     make_update: MakeUpdate, make_process: MakeProcess
 ) -> None:
     update = make_update([{"pid": 5, "holders": 2}], [make_process(5)], [(1, 5, 3)])
-    assert build_tree(update, EVERYTHING, Sort("pid")).rows[0].own.sockets == 1
+    assert build_tree(build(update), Sort("pid")).rows[0].own.sockets == 1
 
 
 def test_a_very_deep_tree(make_update: MakeUpdate, make_process: MakeProcess) -> None:
     processes = [make_process(pid, ppid=pid - 1) for pid in range(1, 3001)]
-    view = build_tree(make_update([{"pid": 3000}], processes), EVERYTHING, Sort("pid"))
+    view = build_tree(build(make_update([{"pid": 3000}], processes)), Sort("pid"))
     assert len(view.rows) == 3000
     assert view.rows[0].subtree.sockets == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -18,11 +19,11 @@ import pytest
 
 from sockui.diagnosis.situations import Situation
 from sockui.knowledge import words
-from sockui.model import Coverage, Known, Owner, Process, Protocol, State, Timer
+from sockui.model import Coverage, Host, Known, Owner, Process, Protocol, State, Timer
 from sockui.tracker import Life, Tracker, Update
 from sockui.view.facts import Facts
 from sockui.view.format import escape
-from sockui.view.remedy import Remedy, Step, commands, quote, remedy
+from sockui.view.remedy import Remedy, Step, commands, from_outside, quote, remedy
 
 MakeUpdate = Callable[..., Update]
 MakeProcess = Callable[..., Process]
@@ -96,7 +97,8 @@ def test_without_root_the_step_says_what_would_make_the_pid_known(make_update: M
     assert page.steps.count(learn) == 1, "it stands for every step that needs the pid"
     as_root = remedy(make_update([row], coverage=Coverage(1, 0)), 0).steps[0]
     assert as_root.text == (
-        "Learn which process of uid 1000 holds it: none in sight. Look from the host, outside any container."
+        "Learn which process of uid 1000 holds it: this root may not look; "
+        "that takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH."
     )
     assert (as_root.command, as_root.effect) == (None, "")
     assert not any("kill" in command or "ps -L" in command for command in pasted(page))
@@ -145,8 +147,6 @@ def test_a_missed_socket_is_looked_at_again(make_update: MakeUpdate) -> None:
 
 
 def test_time_wait_offers_reuse_only_to_whoever_connects(make_update: MakeUpdate) -> None:
-    from sockui.model import Host
-
     host = Host("h", "Linux", {"net.ipv4.ip_local_port_range": "32768\t60999"})
     mini = int(Known.QUEUES | Known.TIMER | Known.INODE | Known.COOKIE | Known.MINI)
     row = {"state": State.TIME_WAIT, "known": mini, "timer": Timer.TIMEWAIT, "timer_ms": 9}
@@ -215,15 +215,46 @@ def bash(command: str, namespace: str | None = None) -> subprocess.CompletedProc
     )
 
 
+@pytest.fixture(params=["inside", "name", "pid"])
+def pasting(request: pytest.FixtureRequest, scene: tuple[str, Update]) -> Iterator[tuple[str | None, Update]]:
+    """Where commands are pasted (None: outside of the namespace) and what sockui saw that --netns was told so."""
+    namespace, update = scene
+    if request.param == "inside":
+        yield namespace, update
+    elif request.param == "name":
+        yield None, seen_from_outside(update, namespace)
+    else:
+        command = ["nsenter", f"--net=/run/netns/{namespace}", "sh", "-c", "echo there; exec cat"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "there\n"
+            yield None, seen_from_outside(update, str(process.pid))
+            process.communicate()
+
+
+def seen_from_outside(update: Update, namespace: str) -> Update:
+    snapshot = update.snapshot
+    return dataclasses.replace(
+        update, snapshot=dataclasses.replace(snapshot, host=dataclasses.replace(snapshot.host, namespace=namespace))
+    )
+
+
+def tool(command: str) -> str:
+    """The first program of a command that answers: behind what enters a namespace, within what a shell runs."""
+    parts = shlex.split(re.sub(r"^nsenter (--net=\S+|-t \d+ -n) ", "", command))
+    return shlex.split(parts[2])[0] if parts[:2] == ["sh", "-c"] else parts[0]
+
+
 @needs_root
 @pytest.mark.kernel
-def test_every_command_works_when_pasted(scene: tuple[str, Update]) -> None:
+def test_every_command_works_when_pasted(pasting: tuple[str | None, Update]) -> None:
     """Reading ones run and succeed; what destroys a socket selects that one alone; the rest is sound shell."""
-    namespace, update = scene
+    namespace, update = pasting
     done: set[tuple[Situation, str]] = set()
-    ran = selected = 0
+    ran = found = selected = 0
     for index in range(len(update.sockets)):
         page = remedy(update, index)
+        own_filter, port = commands(Facts(update, index))["filter"], f":{update.sockets['local_port'][index]} "
         for step in page.steps:
             if step.command is None or (page.situation, step.text) in done:
                 continue
@@ -231,20 +262,21 @@ def test_every_command_works_when_pasted(scene: tuple[str, Update]) -> None:
             assert step.command == step.command.strip()
             assert "\n" not in step.command
             assert subprocess.run(["bash", "-n", "-c", step.command], check=False).returncode == 0, step.command
-            program = shlex.split(step.command)[0]
-            if step.effect.startswith("reads") and shutil.which(program):
+            if step.effect.startswith("reads") and shutil.which(tool(step.command)):
                 result = bash(step.command, namespace)
                 assert result.returncode == 0, (step.command, result)
                 assert result.stderr == "", (step.command, result)
                 ran += 1
-            elif program == "ss":
+                if own_filter in step.command:
+                    assert port in result.stdout, (step.command, result)
+                    found += 1
+            elif tool(step.command) == "ss":
                 assert "K " in step.command
-                harmless = re.sub(r"^ss -(t?)a?K", r"ss -H\1an", step.command)
+                harmless = re.sub(r"\bss -(t?)a?K", r"ss -H\1an", step.command)
                 assert harmless != step.command
                 result = bash(harmless, namespace)
-                row = update.sockets[index]
                 assert result.returncode == 0, (harmless, result)
-                assert [line for line in result.stdout.splitlines() if f":{row['local_port']} " in line], harmless
+                assert [line for line in result.stdout.splitlines() if port in line], harmless
                 assert len(result.stdout.splitlines()) == 1, (harmless, result)
                 selected += 1
     assert {situation for situation, _ in done} >= {
@@ -256,7 +288,65 @@ def test_every_command_works_when_pasted(scene: tuple[str, Update]) -> None:
         Situation.UDP_DROPS,
     }
     assert ran >= 20
+    assert found >= 8
     assert selected >= 4
+
+
+@pytest.mark.parametrize(
+    ("namespace", "command", "outside"),
+    [
+        ("", "ss -tan", "ss -tan"),
+        ("blue", "ss -K '( sport = :80 )'", "nsenter --net=/run/netns/blue ss -K '( sport = :80 )'"),
+        ("4312", "ip route get 10.0.0.1", "nsenter -t 4312 -n ip route get 10.0.0.1"),
+        ("a $b", "sysctl net.core.somaxconn", "nsenter --net='/run/netns/a $b' sysctl net.core.somaxconn"),
+        ("blue", "nstat -az X; sysctl net.a", "nsenter --net=/run/netns/blue sh -c 'nstat -az X; sysctl net.a'"),
+        ("7", "ss -t '(x)' | wc -l", "nsenter -t 7 -n sh -c 'ss -t '\"'\"'(x)'\"'\"' | wc -l'"),
+        ("blue", "grep TCP: /proc/net/sockstat", "nsenter --net=/run/netns/blue grep TCP: /proc/net/sockstat"),
+        ("blue", "tcpdump -c 9 -ni any", "nsenter --net=/run/netns/blue tcpdump -c 9 -ni any"),
+        ("blue", "ls /proc/5/fd | wc -l; grep 'open files' /proc/5/limits", None),
+        ("blue", "ps -L -o tid -p 5", None),
+        ("blue", "kill 5", None),
+        ("blue", "prlimit --pid 5 --nofile=9:", None),
+        ("blue", "systemctl restart -- x.service", None),
+    ],
+)
+def test_what_asks_the_network_stack_enters_the_namespace(namespace: str, command: str, outside: str | None) -> None:
+    assert from_outside(command, namespace) == (outside or command)
+
+
+def test_every_first_word_is_known_to_be_of_the_stack_or_of_processes() -> None:
+    processes = {"grep", "kill", "ls", "prlimit", "ps", "systemctl"}
+    every = {step.command for name in words.names("situations") for step in words.situation(name).steps}
+    for command in every - {""}:
+        assert (from_outside(command, "x") == command) == (
+            command.split()[0] in processes and "/proc/net/" not in command
+        ), command
+
+
+def test_entering_a_namespace_needs_root(make_update: MakeUpdate) -> None:
+    plain = remedy(make_update([CLOSE_WAIT]), 0)
+    page = remedy(make_update([CLOSE_WAIT], host=Host("h", "Linux", namespace="blue")), 0)
+    for before, step in zip(plain.steps, page.steps, strict=True):
+        if step.command and step.command.startswith("nsenter --net=/run/netns/blue "):
+            assert step.effect in ("reads, needs root", "drops connections, needs root")
+        else:
+            assert step == before
+    assert sum((step.command or "").startswith("nsenter") for step in page.steps) >= 3
+
+
+@pytest.mark.parametrize(
+    ("remote", "command"),
+    [("10.9.9.9", "ss -tanpeoi '("), ("127.0.0.1", "nsenter --net=/run/netns/blue ss -tanpeoi '(")],
+)
+def test_what_is_run_on_the_peer_does_not_enter_our_namespace(
+    make_update: MakeUpdate, remote: str, command: str
+) -> None:
+    row = {"state": State.FIN_WAIT2, "pid": 9, "remote": (remote, 443), "local": (remote, 50_000)}
+    row |= {"local": ("10.0.0.1", 50_000)} if remote == "10.9.9.9" else {}
+    page = remedy(make_update([row], host=Host("h", "Linux", namespace="blue")), 0)
+    assert page.situation is Situation.FIN_WAIT2_HELD
+    (there,) = [step for step in page.steps if step.command and "sport = :443 and dport = :50000" in step.command]
+    assert (there.command or "").startswith(command)
 
 
 @pytest.fixture(params=["127.0.0.1", "::1", "dual"])

@@ -186,3 +186,9 @@ def test_views_do_not_change_the_update(make_update: MakeUpdate) -> None:
     before = update.sockets.copy()
     build(update, EVERYTHING, Sort("recv_queue", reverse=True), None)
     assert np.array_equal(before, update.sockets)
+
+
+def test_sorting_by_address_writes_none(make_update: MakeUpdate, monkeypatch: pytest.MonkeyPatch) -> None:
+    update = make_update([{"remote": ("10.0.0.9", 1)}, {"remote": ("10.0.0.10", 1)}, {"remote": ("9.0.0.1", 0)}])
+    monkeypatch.setattr("sockui.view.format.address", lambda *_: pytest.fail("a text per socket"))
+    assert build(update, EVERYTHING, Sort("remote_address")).rows.tolist() == [0, 1, 2]  # the last has no peer
