@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
 import signal
 import socket
 import stat
@@ -18,6 +20,8 @@ import pytest
 
 import sockui
 from sockui import cli
+from sockui.model import State
+from sockui.view import query
 
 ROOT = Path(sockui.__file__).parents[1]
 
@@ -158,6 +162,8 @@ def test_hostile_text_in_a_filter_does_not_reach_the_terminal(environ: dict[str,
     ("arguments", "said"),
     [
         (["list", "--fromat", "json"], 'there is no option --fromat, did you mean "--format"?'),
+        (["list", "--colum", "pid"], 'did you mean "--columns"?'),
+        (["--bogus"], "there is no option --bogus; after"),
         (["list", "--format", "jsn"], "invalid choice: 'jsn'"),
         (["list", "--sort", "agee"], 'there is no column "agee", did you mean "age"?'),
         (["list", "--columns", "stat"], 'there is no column "stat", did you mean "state"?'),
@@ -290,7 +296,59 @@ def test_a_namespace_is_entered(listener: int, environ: dict[str, str]) -> None:
         inside = run("list", "--format", "json", "--netns", str(holder.pid), environ=environ)
         holder.communicate()
     assert (inside.returncode, inside.stderr) == (0, "")
-    assert json.loads(inside.stdout)["sockets"] == []
+    told = json.loads(inside.stdout)
+    assert (told["sockets"], told["netns"]) == ([], str(holder.pid))
+    assert json.loads(run("list", "--format", "json", environ=environ).stdout)["netns"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["closewait-"], "nothing matches; did you mean: state close-wait"),
+        (["clsoe-wait"], "nothing matches; did you mean: state close-wait"),
+        (["stat", "close"], "nothing matches; did you mean: state close"),
+        (["stat close"], "nothing matches; did you mean: state close"),
+        (["syn", "rcvd"], "nothing matches; did you mean: state syn-recv"),
+        (["proces", "no-such-name"], "nothing matches; did you mean: process = no-such-name"),
+        (["recvq"], "nothing matches; did you mean: recvq > 0"),
+        (["timer", "no-such-name"], "no socket matches the filter"),  # a timer has no such value
+        (["no-such-name"], "no socket matches the filter"),
+        (["'no-such-name'"], "no socket matches the filter"),
+        (["state", "listen", "and", "sport", "=", ":1"], ""),  # conditions that no socket satisfies are an answer
+        (["no-such-name", "or", "pid<0"], ""),
+    ],
+)
+def test_words_that_are_found_nowhere_are_not_met_with_silence(
+    words: list[str], said: str, environ: dict[str, str]
+) -> None:
+    found = run("list", "--format", "ndjson", *words, environ=environ)
+    assert (found.returncode, found.stdout) == (0, "")
+    assert said in found.stderr
+    assert ("match" in found.stderr) == bool(said)
+
+
+def test_every_state_that_is_suggested_is_a_filter() -> None:
+    for state in State:
+        assert query.compile(cli._meant([state.name[:-1].lower()])).text.startswith("state ")
+
+
+def test_a_terminal_that_cannot_draw_is_told_so(environ: dict[str, str]) -> None:
+    said, status = io.BytesIO(), 0
+
+    def read(descriptor: int) -> bytes:
+        said.write(data := os.read(descriptor, 1024))
+        return data
+
+    child, terminal = pty.fork()
+    if not child:
+        os.execvpe(sys.executable, [sys.executable, "-m", "sockui"], {**environ, "TERM": "dumb"})
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while read(terminal):
+            pass
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 2
+    assert said.getvalue().decode().strip() == "sockui: TERM=dumb cannot draw a screen; use `sockui list`"
 
 
 def test_an_error_in_sockui_is_kept_and_not_shown(

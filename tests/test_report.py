@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ LEAK: dict[str, Any] = {
     "rtt_ms": 1.5,
     "cwnd": 10,
     "bytes_sent": 100,
-    "bytes_received": 201,
+    "bytes_received": 200,  # the kernel counts the FIN too
     "last_data_sent_ms": 43000,
     "last_data_received_ms": 43001,
     "last_ack_received_ms": 42000,
@@ -144,6 +145,7 @@ def test_json_is_the_envelope_and_the_sockets() -> None:
     assert json.loads(text) == {
         "taken_at": "2023-11-14T22:13:20.250Z",
         "host": "web-1",
+        "netns": None,
         "source": "netlink",
         "coverage": {
             "sockets": 3,
@@ -177,7 +179,7 @@ def test_csv_to_the_letter() -> None:
     assert written(view_of(), "csv") == (
         ",".join(NAMES)
         + "\r\ntcp,inet,CLOSE_WAIT,10.0.0.5,8080,192.168.1.7,50000,4312,java,17,0,root,225749,1,/app,java,1,0,42.0,"
-        "43.1,last_ack,off,,0,1.5,10,100,201,43000,43001,42000,4312/17\r\n"
+        "43.1,last_ack,off,,0,1.5,10,100,200,43000,43001,42000,4312/17\r\n"
         "tcp,inet,TIME_WAIT,10.0.0.5,8080,192.168.1.7,50000,,,,,,,2,,,1,0,17.5,,timer,timewait,42.5,0,,,,,,,,\r\n"
     )
 
@@ -197,12 +199,48 @@ def test_a_table_never_exceeds_the_terminal(width: int) -> None:
         assert fmt.cells(line) <= width
 
 
-def test_a_table_for_a_pipe_cuts_nothing_and_has_no_empty_cell() -> None:
-    columns = [require(name) for name in ("process", "rtt", "command", "remote")]
-    text = written(view_of("a-very-long-name-of-a-process" * 2), "table", columns=columns)
-    assert "a-very-long-name-of-a-process" * 2 + "/4312" in text
-    assert text.splitlines()[2].split() == ["kernel", "-", "-", "192.168.1.7:50000"]
-    assert "…" not in written(view_of("long" * 40), "table")
+def test_a_table_for_a_pipe_cuts_no_usual_text_and_has_no_empty_cell() -> None:
+    columns = [require(name) for name in ("process", "rtt", "remote", "command")]
+    text = written(view_of("x" * 15, "long" * 99), "table", columns=columns)
+    assert "x" * 15 + "/4312" in text
+    assert "long" * 99 in text.splitlines()[-1]  # the last column is never cut
+    assert text.splitlines()[2].split() == ["kernel", "-", "192.168.1.7:50000", "-"]
+
+
+@pytest.mark.parametrize("width", [None, 100, 200])
+def test_columns_stay_in_line_whatever_they_hold(width: int | None) -> None:
+    view = view_of("lab-db", "a-name-" * 9, "进程" * 9, "\x1b" * 15)
+    sockets = view.update.sockets
+    sockets["owner"][3:], sockets["pid"][3] = Owner.LISTENER, 4_000_000
+    sockets["remote_high"][4], sockets["remote_low"][4] = 0x20010DB8_00010002, 0x0003000400050006
+    columns = [require(name) for name in ("local", "remote", "process", "age", "user", "unit")]
+    text = written(view, "table", columns=columns, width=width)
+    header, *lines = text.splitlines()
+    if width is None:
+        assert "[2001:db8:1:2:3:4:5:6]:50000" in text
+        assert "lab-db/4312" in text
+    starts = [header.index(title) for title in ("Remote", "Process", "User", "Unit") if title in header]
+    assert len(starts) >= 2
+    for line in lines:
+        placed = "".join(character + "\0" * (fmt.cells(character) - 1) for character in line).ljust(300)  # by cells
+        for start in starts:
+            assert placed[start - 1] == " ", (line, start)
+            assert placed[start] != " " or (width and not placed[start:].split("  ")[0]), (line, start)
+
+
+def test_a_long_name_that_is_not_accepted_keeps_its_column_without_a_terminal() -> None:
+    view = view_of("fifteen-letters")
+    view.update.sockets["owner"][0], view.update.sockets["pid"][0] = Owner.LISTENER, 4_194_304
+    process = view.update.snapshot.processes[4312]
+    cast("dict[int, Process]", view.update.snapshot.processes)[4_194_304] = process
+    line = written(view, "table").splitlines()[1]
+    assert "fifteen-letters/4194304 (not accepted) " in line
+
+
+def test_the_envelope_names_the_network_namespace() -> None:
+    snapshot = update_of(["java"]).snapshot
+    inside = dataclasses.replace(snapshot, host=dataclasses.replace(snapshot.host, namespace="blue\x1b"))
+    assert report.envelope(inside)["netns"] == "blue\\e"
 
 
 def test_markdown_to_the_letter() -> None:
@@ -232,7 +270,7 @@ HOSTILE = [
 ]
 
 
-EXTRA_LINES = {"table": 1, "json": 22, "ndjson": 0, "csv": 1, "markdown": 2}
+EXTRA_LINES = {"table": 1, "json": 23, "ndjson": 0, "csv": 1, "markdown": 2}
 
 
 @pytest.mark.parametrize("form", report.FORMATS)

@@ -54,6 +54,7 @@ def _of_socket(facts: Facts) -> dict[str, bool]:
         "keepalive": timer and row["timer"] == Timer.KEEPALIVE and not facts.orphan,
         "zero_window": tcp and bool(situations.zero_window(one)[0]),
         "retransmitting": tcp and retransmitting,
+        "last_timer": bool(facts.gives_up),
         "repeated": timer and row["retransmits"] > 0,
         "unreachable": retransmitting and state != State.SYN_SENT and bool(situations.back_off_undone(one)[0]),
         "one_way": facts.stall is not None and facts.stall.kind == "outage" and heard_since,

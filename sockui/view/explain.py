@@ -131,7 +131,9 @@ def _left(facts: Facts) -> str:
     if limit is None:
         return ""
     left = limit - low if facts.gives_up is False else int(facts.row["timer_ms"])
-    return f"About {long_duration(left)} until then." if left > 0 else "That time is over; the next timeout ends it."
+    if left > 0:
+        return f"About {long_duration(left)} until then."
+    return f"That time is over; the next timeout {'ends it' if facts.gives_up else 'may end it'}."
 
 
 def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> ProcessExplanation:

@@ -128,7 +128,8 @@ def from_outside(command: str, namespace: str) -> str:
     if not namespace or (command.split(" ")[0] not in _OF_NAMESPACE and _NAMESPACE_FILES not in command):
         return command
     which = f"-t {namespace} -n" if namespace.isdecimal() else f"--net={quote(f'/run/netns/{namespace}')}"
-    return f"nsenter {which} {f'sh -c {quote(command)}' if set('|;') & set(command) else command}"
+    what = f"sh -c {quote(command)}" if set("|;") & set(command) else command
+    return f"nsenter {which} {what}"
 
 
 def quote(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sockui.collector import host
+from sockui.collector import host, open_collector
 from sockui.collector.host import HostReader, parse_counters, parse_sockstat
 from sockui.collector.namespace import enter_namespace
 
@@ -26,6 +26,16 @@ def test_settings_are_what_sysctl_says() -> None:
         Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[1]
     )
     assert len(told.sysctls["fs.file-nr"].split()) == 3
+
+
+@pytest.mark.parametrize("source", ["netlink", "psutil"])
+def test_every_snapshot_names_the_namespace_that_was_entered(source: str) -> None:
+    for namespace in ("blue", ""):
+        collector = open_collector(source, namespace)
+        try:
+            assert [collector.collect().host.namespace for _ in range(2)] == [namespace] * 2
+        finally:
+            collector.close()
 
 
 def test_counters_move_with_what_happens() -> None:

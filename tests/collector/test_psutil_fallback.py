@@ -161,11 +161,14 @@ def test_where_only_root_may_list_all_sockets_the_own_ones_remain(monkeypatch: p
         raise psutil.AccessDenied
 
     monkeypatch.setattr(psutil, "net_connections", refused)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with socket.create_server(("127.0.0.1", 0)) as server:
         snapshot = collect()
         (row,) = snapshot.sockets[snapshot.sockets["local_port"] == server.getsockname()[1]]
         assert (row["owner"], row["pid"], row["fd"]) == (Owner.PROCESS, os.getpid(), server.fileno())
-    assert "not listed at all" in snapshot.notes[1]
+    assert "needs root" in snapshot.notes[1]
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert "even this root" in collect().notes[1]  # root is not told that it needs root
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from sockui.knowledge import words
 from sockui.model import Owner, State, Timer
 from sockui.view.explain import Explanation, explain
 from sockui.view.facts import Facts
@@ -21,12 +20,14 @@ def supported(known: Explanation) -> list[str]:
     return [cause.text for cause in known.causes if cause.supported]
 
 
-@pytest.mark.parametrize("name", words.names("situations"))
-def test_only_what_is_likely_speaks_for_a_cause(make_update: MakeUpdate, name: str) -> None:
-    """A cause is never bold for the mere reason that it is possible."""
-    for cause in words.situation(name).causes:
-        assert "fds_fine" not in cause.likely
-        assert not set(cause.likely) & set(cause.unless)
+def test_possible_is_not_likely(make_update: MakeUpdate) -> None:
+    """A cause that is shown because nothing rules it out stays behind those that the numbers speak for."""
+    row = {"pid": 9, "send_queue": 5_000, "bytes_acked": 9, "last_ack_recv": 60_000, **REPEATS}
+    known = explain(make_update([row]), 0)
+    assert any(cause.text.startswith("An MTU black hole") for cause in known.causes)
+    assert supported(known) == []
+    heard = explain(make_update([row | {"last_ack_recv": 90}]), 0)
+    assert supported(heard) == [heard.causes[0].text] == ["One-way loss: asymmetric route or firewall."]
 
 
 def test_a_small_backlog_does_not_explain_a_queue_that_stays_full(make_update: MakeUpdate) -> None:

@@ -12,7 +12,7 @@ from sockui.model import Coverage, Known, Owner, Process, Protocol, State, Timer
 from sockui.tracker import Life, Update
 from sockui.view import format as fmt
 from sockui.view.column import take
-from sockui.view.columns import COLUMNS, NAMES, SCREEN, find, require
+from sockui.view.columns import COLUMNS, NAMES, SCREEN, find, nearest, require
 from sockui.view.layout import GAP, default_columns, layout
 
 MakeUpdate = Callable[..., Update]
@@ -127,7 +127,7 @@ def test_a_row_with_everything_known(make_update: MakeUpdate, make_process: Make
         "rtt_ms": 12.345,
         "cwnd": 10,
         "bytes_sent": 100,
-        "bytes_received": 201,
+        "bytes_received": 200,
         "last_data_sent_ms": 50_000,
         "last_data_received_ms": 43_000,
         "last_ack_received_ms": 42_040,
@@ -161,6 +161,16 @@ def test_fields_that_are_garbage_in_a_state_are_null_there(make_update: MakeUpda
     assert [row["cwnd"] for row in rows] == [None, 10, 10]
     assert [row["bytes_sent"] for row in rows] == [None, 0, 0]
     assert [row["rtt_ms"] for row in rows] == [None, None, None]  # 0 is "no sample yet"
+
+
+def test_the_nearest_column_is_near() -> None:
+    assert [nearest(word) for word in ("stat", "recvqq", "Local-Prt", "java", "closewait")] == [
+        "state",
+        "recvq",
+        "local_port",
+        None,
+        None,
+    ]
 
 
 def test_a_timer_that_is_off_fires_never(make_update: MakeUpdate) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sockui.model import Host, Known, Owner, Protocol, State, Timer
 from sockui.view import stalls
 from sockui.view.explain import explain
-from tests.view.scenes import DEFAULTS, MINI, MakeUpdate
+from tests.view.scenes import DEFAULTS, LISTEN, MINI, MakeUpdate
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,28 @@ def test_settings_that_cannot_be_read_leave_it_open(make_update: MakeUpdate) -> 
     assert stalls.gives_up(row, DEFAULTS, orphan=True) is True
     row["known"] = int(row["known"]) & ~int(Known.TIMER)
     assert stalls.gives_up(row, DEFAULTS, orphan=True) is False
+
+
+def test_no_next_syn_is_promised_after_the_last(make_update: MakeUpdate) -> None:
+    ends = {"local": ("127.0.0.1", 40_000), "remote": ("127.0.0.1", 80)}
+    update = make_update([SYN_SENT | ends, LISTEN | {"local": ("127.0.0.1", 80), "recv_queue": 3}], host=DEFAULTS)
+    assert explain(update, 0).ends == (
+        "No further SYN is sent: connect() fails with ETIMEDOUT when the timer ends, in 46 s."
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "verb"),
+    [
+        (ORPHAN | {"timer_ms": 0, "total_rto_time": 104_000}, "ends it"),
+        (HELD | LONG_AGO | {"timer_ms": 0, "total_rto_time": 1_000_000}, "may end it"),
+    ],
+)
+def test_a_timer_that_is_due_is_said_to_end_it_only_if_it_must(
+    make_update: MakeUpdate, row: dict[str, Any], verb: str
+) -> None:
+    ends = explain(make_update([row], host=DEFAULTS), 0).ends
+    assert ends.endswith(f"That time is over; the next timeout {verb}.")
 
 
 @pytest.mark.parametrize("row", [SYN_SENT, ORPHAN, HELD | LONG_AGO])

@@ -45,9 +45,8 @@ def test_one_socket(make_update: MakeUpdate, make_process: MakeProcess) -> None:
                 "An RST would end the socket, not the open descriptor."
             ),
             "- In CLOSE_WAIT for 42 min (from its last segments)",
+            "- `java 4312`: user `app`",
             "- 0 unread bytes; the 1 in Recv-Q is the peer's FIN",
-            "- No timer runs",
-            "- Peer's last ACK 42 min ago; data received: none, sent: none",
             "- Held by `java 4312` as fd 87",
             "- First: See what its threads do instead of reading. `ps -L -o tid,stat,wchan:24,comm -p 4312`",
         ]
@@ -66,17 +65,65 @@ def test_several_are_grouped(make_update: MakeUpdate, make_process: MakeProcess)
     lines = summary(update, [0, 1, 2, 3, 4, 5, 6, 7]).split("\n")
     assert lines[0] == "8 sockets on `testhost` at 2023-11-14 22:13:20 UTC"
     assert lines[1] == (
-        "- 5 `CLOSE_WAIT` of `java 4312` with `10.9.9.9`, oldest ≥ 5 min: The peer has closed; we have not read its FIN"
+        "- 6 `CLOSE_WAIT` of `java 4312` with 2 hosts, oldest ≥ 42 min: The peer has closed; we have not read its FIN"
     )
-    assert len(lines) == 5
+    assert len(lines) == 4
     assert any("`TIME_WAIT` of no process (the kernel finishes alone)" in line for line in lines)
 
 
+def test_a_leak_to_many_hosts_is_one_group_and_before_what_is_not_stuck(
+    make_update: MakeUpdate, make_process: MakeProcess
+) -> None:
+    leak = [CLOSE_WAIT | {"inode": 100 + n, "remote": (f"10.1.{n}.9", 443)} for n in range(9)]
+    fine = [{"pid": 77, "remote": ("10.9.9.9", 1000 + n), "known": int(Known.INODE)} for n in range(30)]
+    hidden = [CLOSE_WAIT | {"owner": Owner.HIDDEN, "pid": 0, "uid": uid} for uid in (54_321, 54_321, 54_322)]
+    update = make_update(fine + leak + hidden, [make_process(4312), make_process(77, "nginx")])
+    lines = summary(update, range(len(update.sockets))).split("\n")
+    assert [line.split(", oldest")[0] for line in lines[1:4]] == [
+        "- 9 `CLOSE_WAIT` of `java 4312` with 9 hosts",
+        "- 2 `CLOSE_WAIT` of a process of `uid 54321` that may not be read with `10.9.9.9`",
+        "- 1 `CLOSE_WAIT` of a process of `uid 54322` that may not be read with `10.9.9.9`",
+    ]
+    assert lines[4].startswith("- 30 `ESTABLISHED` of `nginx 77` with `10.9.9.9`: ")
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize(
+    ("ages", "said"),
+    [
+        ([(2_530_000, 2_530_020), (60_000, 60_010)], ", oldest 42 min: "),  # exact
+        ([(2_530_000, 2_530_020), (60_000, -1)], ", oldest ≥ 42 min: "),  # the second may be older
+        ([(120_000, 300_000), (60_000, 180_000)], ", oldest 2 min to 5 min: "),
+        ([(60_000, 180_000), (50_000, 300_000)], ", oldest 1 min to 5 min: "),
+        ([(0, -1), (0, -1)], "`10.9.9.9`: "),
+    ],
+)
+def test_the_age_of_the_oldest_is_as_certain_as_it_is(
+    make_update: MakeUpdate, ages: list[tuple[int, int]], said: str
+) -> None:
+    assert said in summary(make_update([CLOSE_WAIT | {"age": age} for age in ages]), [0, 1])
+
+
+def test_sockets_without_a_peer_name_none(make_update: MakeUpdate) -> None:
+    listening = {"state": State.LISTEN, "pid": 4312, "remote": ("0.0.0.0", 0)}
+    assert (
+        summary(make_update([listening, listening]), [0, 1]).split("\n")[1]
+        == "- 2 `LISTEN` of process 4312: Listens for connections"
+    )
+
+
 def test_many_groups_are_cut_and_counted(make_update: MakeUpdate) -> None:
-    update = make_update([{"remote": (f"10.1.1.{n}", 5)} for n in range(1, 31)])
+    update = make_update([{"pid": n} for n in range(1, 31)])
     lines = summary(update, list(range(30))).split("\n")
     assert len(lines) == 1 + module.GROUPS_SHOWN + 1
-    assert lines[-1] == "- and 22 more in 22 groups"
+    assert lines[-1] == f"- and {30 - module.GROUPS_SHOWN} more in {30 - module.GROUPS_SHOWN} groups"
+
+
+def test_the_namespace_that_was_looked_at_is_named(make_update: MakeUpdate) -> None:
+    update = make_update([CLOSE_WAIT, CLOSE_WAIT], host=Host("vm", "Linux", namespace="blue"))
+    for text in (summary(update, [0]), summary(update, [0, 1]), full(update, 0), summary_process(update, 4312)):
+        assert " on `vm` netns `blue` at 2023-" in text.split("\n")[0]
+    assert "netns" not in full(make_update([CLOSE_WAIT]), 0)
 
 
 def test_no_socket(make_update: MakeUpdate) -> None:
@@ -195,7 +242,8 @@ def test_a_process(make_update: MakeUpdate, make_process: MakeProcess) -> None:
     assert summary_process(update, 4312).split("\n") == [
         "`java 4312` on `testhost` at 2023-11-14 22:13:20 UTC",
         "- Sockets: 1 `CLOSE_WAIT`, 1 `ESTABLISHED`",
-        "- Stuck: 1, the oldest `CLOSE_WAIT ≥ 42 min, 10.9.9.9:40000: The peer has closed; we have not read its FIN`",
+        "- Stuck: 1, the oldest `CLOSE_WAIT` 42 min, `10.9.9.9:40000`: The peer has closed; we have not read its FIN",
+        "- First: See what its threads do instead of reading. `ps -L -o tid,stat,wchan:24,comm -p 4312`",
         "- `User app`",
         "- `9 of 10 descriptors open (90 %)`",
         "- Command `/usr/bin/java`",
