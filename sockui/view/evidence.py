@@ -15,7 +15,7 @@ from sockui.diagnosis.situations import Situation
 from sockui.knowledge import words
 from sockui.model import Known, Owner, Protocol, State, Timer, state_name
 from sockui.tracker import Life
-from sockui.view.format import count, escape, long_duration, remote_endpoint
+from sockui.view.format import count, elapsed, escape, long_duration, remote_endpoint
 
 if TYPE_CHECKING:
     from sockui.view.facts import Facts
@@ -72,12 +72,12 @@ def at_most(milliseconds: int) -> str:
 def interval(min_ms: int, max_ms: int | None) -> str:
     """``40 s`` exact, ``≥ 12 s``, ``≤ 3 h``, ``2 min to 5 min``; empty if nothing is known."""
     if max_ms is None:
-        return f"≥ {long_duration(min_ms)}" if min_ms else ""
+        return f"≥ {elapsed(min_ms)}" if min_ms else ""
     if max_ms - min_ms < 1000 or max_ms - min_ms < min_ms // 100:
-        return long_duration(min_ms)
+        return elapsed(min_ms)
     if min_ms < 1000:
         return f"≤ {at_most(max_ms)}"
-    return f"{long_duration(min_ms)} to {at_most(max_ms)}"
+    return f"{elapsed(min_ms)} to {at_most(max_ms)}"
 
 
 def lines(facts: Facts) -> tuple[str, ...]:
@@ -110,9 +110,7 @@ def _age(facts: Facts) -> str:
         if high < 0:
             source = WATCHED
         elif " to " in text:
-            return (
-                f"In {name} for {long_duration(low)} (watched) to {at_most(high)} ({source.removeprefix('from its ')})"
-            )
+            return f"In {name} for {elapsed(low)} (watched) to {at_most(high)} ({source.removeprefix('from its ')})"
     return f"In {name} {'' if text[0] in '≥≤' else 'for '}{text} ({source})"
 
 
@@ -195,7 +193,7 @@ def _waits(facts: Facts) -> list[str]:
     elif stuck.kind == "accept":
         found.append(f"Has waited {how_long} for accept()")
     elif stuck.kind == "not_reading":
-        found.append(f"The newest unread data came {long_duration(int(row['last_data_recv']))} ago")
+        found.append(f"The newest unread data came {elapsed(int(row['last_data_recv']))} ago")
         if knows(row, Known.WINDOWS) and row["rcv_wnd"] == 0:
             found.append("Our window is closed (rcv_wnd 0): the peer cannot send")
     else:
@@ -243,14 +241,14 @@ def _heard(row: Any) -> str:
     if not knows(row, Known.INFO) or int(row["state"]) not in _SPEAKING or row["protocol"] != Protocol.TCP:
         return ""
     counted = knows(row, Known.COUNTERS)
-    received = long_duration(int(row["last_data_recv"])) + " ago"
-    sent = long_duration(int(row["last_data_sent"])) + " ago"
+    received = elapsed(int(row["last_data_recv"])) + " ago"
+    sent = elapsed(int(row["last_data_sent"])) + " ago"
     fins = int(bool(int(row["shutdown"]) & 1))
     if counted and int(row["bytes_received"]) <= fins:
         received = "none"
     if counted and row["bytes_sent"] == 0:
         sent = "none"
-    heard = long_duration(int(row["last_ack_recv"]))
+    heard = elapsed(int(row["last_ack_recv"]))
     return f"Peer last heard {heard} ago; data received: {received}, sent: {sent}"
 
 
@@ -283,7 +281,7 @@ def _process(facts: Facts) -> str:
     parts = [f"user {facts.mark(escape(process.user))}"]
     running = int((facts.update.snapshot.taken_at - process.started_at) * 1000)
     if process.started_at and running >= 0:
-        parts.append(f"started {long_duration(running)} ago")
+        parts.append(f"started {elapsed(running)} ago")
     if process.fd_count is not None:
         limit = f" of {count(process.fd_limit)}" if process.fd_limit is not None else ""
         parts.append(f"{count(process.fd_count)}{limit} descriptors")

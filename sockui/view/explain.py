@@ -22,7 +22,16 @@ from sockui.tracker import Life, Update
 from sockui.view import evidence, settings
 from sockui.view.column import held_by
 from sockui.view.facts import Facts
-from sockui.view.format import count, did_you_mean, escape, local_endpoint, long_duration, protocol, remote_endpoint
+from sockui.view.format import (
+    count,
+    did_you_mean,
+    elapsed,
+    escape,
+    local_endpoint,
+    long_duration,
+    protocol,
+    remote_endpoint,
+)
 from sockui.view.remedy import Step, fill, steps
 
 WIDTH = 78
@@ -178,7 +187,7 @@ def _process_facts(update: Update, pid: int, processes: int, shared: int) -> lis
             facts.append(f"Cgroup {escape(process.cgroup)}")
         running = int((update.snapshot.taken_at - process.started_at) * 1000)
         if process.started_at and running >= 0:
-            facts.append(f"Started {long_duration(running)} ago")
+            facts.append(f"Started {elapsed(running)} ago")
         if process.cmdline:
             command = escape(shlex.join(process.cmdline))
             facts.append(f"Command {command if len(command) <= COMMAND_SHOWN else command[: COMMAND_SHOWN - 1] + '…'}")

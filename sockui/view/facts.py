@@ -20,7 +20,7 @@ from sockui.model import Host, Known, Owner, Process, Protocol, State, state_nam
 from sockui.tracker import Life, Update
 from sockui.view import conditions, evidence, settings, stalls
 from sockui.view.evidence import knows, number, unread_bytes, unsent_bytes
-from sockui.view.format import address, count, escape, local_endpoint, long_duration, remote_endpoint
+from sockui.view.format import address, count, elapsed, escape, local_endpoint, long_duration, remote_endpoint
 
 _UNHELD_STATES = (State.ESTABLISHED, State.CLOSE_WAIT)
 
@@ -320,8 +320,8 @@ class Facts:
             "syns": number(int(row["retransmits"]), "SYN"),
             "backoff": str(row["backoff"]),
             "probes": str(row["probes"]),
-            "idle": long_duration(min(int(row["last_data_sent"]), int(row["last_data_recv"]))),
-            "unread_for": long_duration(int(row["last_data_recv"])),
+            "idle": elapsed(min(int(row["last_data_sent"]), int(row["last_data_recv"]))),
+            "unread_for": elapsed(int(row["last_data_recv"])),
             "timer": timer,
             "in_timer": due if knows(row, Known.TIMER) else "at a time not known here",
             "in_timer_start": (due if left else "Now: the timer is due").capitalize()

@@ -65,14 +65,12 @@ def duration(milliseconds: float) -> str:
 
 
 def long_duration(milliseconds: float) -> str:
-    """A length of time in two units, rounded down, for prose: ``1.5 s``, ``4 min 10 s``, ``42 min``, ``3 h 5 min``."""
+    """A length of time in two units, rounded down, for prose: ``1.5 s``, ``42 min 10 s``, ``3 h 5 min``."""
     if milliseconds < 1000:
         return f"{int(milliseconds)} ms"
     if milliseconds < 10_000:
         return f"{milliseconds // 100 / 10:g} s"
     seconds = int(milliseconds // 1000)
-    if 600 <= seconds < 3600:
-        return f"{seconds // 60} min"
     for size, unit, small_size, small_unit in (
         (86400, "d", 3600, "h"),
         (3600, "h", 60, "min"),
@@ -82,6 +80,11 @@ def long_duration(milliseconds: float) -> str:
             rest = seconds % size // small_size
             return f"{seconds // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
     return f"{seconds} s"
+
+
+def elapsed(milliseconds: float) -> str:
+    """A time gone by, for prose, rounded down to what changes seldom: ``8.7 s``, ``42 s``, ``4 min``, ``3 h 5 min``."""
+    return f"{int(milliseconds // 60_000)} min" if 60_000 <= milliseconds < 3_600_000 else long_duration(milliseconds)
 
 
 def _duration_up(milliseconds: float) -> str:
