@@ -103,7 +103,7 @@ def _run(arguments: list[str]) -> int:
     config = _configure(options)
     if command == "list":
         return _list(config, " ".join(words), options.format or "table", options.netns or "")
-    return _ui(config, " ".join(words) or config.filter)
+    return _ui(config, " ".join(words) or config.filter, options.netns or "")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -267,7 +267,7 @@ def _say_gaps(coverage: Coverage) -> None:
         _say(f"root may see more: {coverage.fix} list")
 
 
-def _ui(config: Config, filter_text: str) -> int:
+def _ui(config: Config, filter_text: str, namespace: str) -> int:
     streams = (sys.stdin, sys.stdout, sys.stderr)  # the screen is painted on stderr
     if not all(map(_is_terminal, streams)):
         raise UsageError("the UI needs a terminal; without one use `sockui list`")
@@ -275,7 +275,7 @@ def _ui(config: Config, filter_text: str) -> int:
         raise UsageError("TERM=dumb cannot draw a screen; use `sockui list`")
     from sockui.tui.app import run
 
-    return run(config, filter_text)
+    return run(config, filter_text, namespace)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

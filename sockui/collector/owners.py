@@ -26,7 +26,7 @@ _REASONS = {
     Owner.UNFOUND: "are held by no process in sight: by one in another PID namespace, by the kernel, or no more",
     Owner.UNKNOWN: "are new: only the processes most likely to hold them have been read so far",
 }
-_REFUSED_TO_ROOT = "have no holder among the processes that may be read, and some may not, even by this root"
+_REFUSED_TO_ROOT = "have no holder among the processes that this root may read (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)"
 _QUEUED_STATES = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)  # SYN_RECV: TCP Fast Open
 _WILDCARDS = (0, 0xFFFF << 32)  # low halves of :: and ::ffff:0.0.0.0
 _MANY = 256  # sockets from which on a process is not read whole again for every change

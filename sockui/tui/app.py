@@ -229,14 +229,14 @@ class SockuiApp(App[int]):
             self._say("This step has no command to copy.")
 
 
-def run(config: Config, filter_text: str) -> int:
-    """Run the UI until it is left; the exit code.
+def run(config: Config, filter_text: str, namespace: str = "") -> int:
+    """Run the UI until it is left; the exit code. ``namespace`` is what was entered with ``--netns``, "" none.
 
     Raises, before the screen is taken, :class:`sockui.errors.FilterError` for a wrong filter and
     :class:`sockui.errors.CollectError` where sockets cannot be read.
     """
     query.compile(filter_text)
-    collector = open_collector(config.source)
+    collector = open_collector(config.source, namespace)
     if config.theme == "mono":
         os.environ["NO_COLOR"] = "1"
     else:

@@ -77,7 +77,10 @@ def top(poll: Poll | None, interval: float, paused: bool) -> list[Word]:
     if poll is None or poll.update is None:
         return [*words, Word(" reading sockets…" if poll is None else "", "dim")]
     snapshot = poll.update.snapshot
-    words += [Word(f" {fmt.escape(snapshot.host.name)}", "info"), Word(f"  {snapshot.source}", "dim")]
+    words.append(Word(f" {fmt.escape(snapshot.host.name)}", "info"))
+    if snapshot.host.namespace:
+        words.append(Word(f" netns {fmt.escape(snapshot.host.namespace)}", "warn"))
+    words.append(Word(f"  {snapshot.source}", "dim"))
     every = f"  every {interval:g} s"
     if paused:
         words.append(Word("  PAUSED, p goes on", "warn"))

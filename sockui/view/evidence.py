@@ -243,7 +243,7 @@ def _heard(row: Any) -> str:
     counted = knows(row, Known.COUNTERS)
     received = elapsed(int(row["last_data_recv"])) + " ago"
     sent = elapsed(int(row["last_data_sent"])) + " ago"
-    fins = int(bool(int(row["shutdown"]) & 1))
+    fins = int(row["state"] in (State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING))
     if counted and int(row["bytes_received"]) <= fins:
         received = "none"
     if counted and row["bytes_sent"] == 0:
@@ -268,7 +268,8 @@ def owner(facts: Facts) -> list[str]:
     if kind == Owner.KERNEL:
         return ["No process holds it: the kernel finishes alone"]
     if kind == Owner.HIDDEN:
-        return [f"Held by a process of {facts.user}; which one needs root"]
+        fix = facts.update.snapshot.coverage.fix  # None: it would not help
+        return [f"Held by a process of {facts.user}; {'naming it needs root' if fix else 'which one may not be read'}"]
     if kind == Owner.UNFOUND:
         return [f"No process in sight holds inode {row['inode']}: another PID namespace, or the kernel"]
     return ["Which process holds it is not known"]

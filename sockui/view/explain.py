@@ -159,7 +159,8 @@ def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> 
     oldest = int(stuck[np.argmax(update.ages["min_ms"][stuck])]) if len(stuck) else -1
     text = ""
     if oldest >= 0:
-        age = evidence.interval(int(update.ages["min_ms"][oldest]), None) or "age not known"
+        low, high = int(update.ages["min_ms"][oldest]), int(update.ages["max_ms"][oldest])
+        age = evidence.interval(low, high if high >= 0 else None) or "age not known"
         title = words.situation(Facts(update, oldest).situation.name.lower()).title
         text = f"{state_name(int(sockets['state'][oldest]))} {age}, {remote_endpoint(sockets[oldest])}: {title}"
     numbers = np.bincount(sockets["protocol"][rows].astype(np.intp) << 8 | sockets["state"][rows])

@@ -150,6 +150,8 @@ def test_an_incident_from_start_to_paste(lab: Lab, terminal: Open, tmp_path: Pat
 
     ui.send("r")  # remediation
     ui.wait(f"$ ps -L -o tid,stat,wchan:24,comm -p {stuck.pid}")
+    if lab.namespace:
+        ui.wait(f"nsenter --net=/run/netns/{lab.namespace} ss ")
     ui.wait("What not to do")
     ui.send("c")
     assert ui.sent_to_clipboard() == f"ps -L -o tid,stat,wchan:24,comm -p {stuck.pid}"

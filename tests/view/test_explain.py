@@ -111,7 +111,7 @@ def test_hidden_owner_says_whose_and_what_would_help(make_update: MakeUpdate, ma
     coverage = Coverage(1, 0, gaps=(Gap(1, "belong to other users"),), fix="sudo sockui")
     update = make_update([row], [make_process(7, uid=1000, user="app")], coverage=coverage)
     known = explain(update, 0)
-    assert "Held by a process of app; which one needs root" in known.evidence
+    assert "Held by a process of app; naming it needs root" in known.evidence
     assert known.turn == "Our application: a process of app must read to EOF, then close()."
     assert known.first is not None
     assert known.first.command == "sudo sockui"

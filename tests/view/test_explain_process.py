@@ -38,10 +38,7 @@ def test_a_process_in_its_sockets(make_update: MakeUpdate, make_process: MakePro
     assert own.totals == (("ESTABLISHED", 3), ("CLOSE_WAIT", 2))
     assert own.stuck == 3
     assert own.oldest == 1
-    assert (
-        own.oldest_text
-        == "CLOSE_WAIT ≥ 1 min, 10.9.9.9:40001: The peer has closed; we read all but have not closed"
-    )
+    assert own.oldest_text == "CLOSE_WAIT ≥ 1 min, 10.9.9.9:40001: The peer has closed; we read all but have not closed"
     assert own.facts == (
         "User app",
         "Unit app.service",
