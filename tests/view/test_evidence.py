@@ -136,6 +136,7 @@ def test_a_repeated_fin_is_heard_but_acknowledges_nothing(make_update: MakeUpdat
 
 def test_a_user_is_named_where_the_host_knows_the_name(make_update: MakeUpdate) -> None:
     hidden = CLOSE_WAIT | {"pid": 0, "fd": -1, "owner": Owner.HIDDEN}
-    assert "Held by a process of root; which one may not be read" in explain(make_update([hidden | {"uid": 0}]), 0).evidence
+    named = explain(make_update([hidden | {"uid": 0}]), 0).evidence
+    assert "Held by a process of root; which one may not be read" in named
     nameless = explain(make_update([hidden | {"uid": 4_000_000_000}]), 0).evidence
     assert "Held by a process of uid 4000000000; which one may not be read" in nameless
