@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +26,11 @@ from sockui.tui.app import SockuiApp
 
 HERE = Path(__file__).parent
 FONT = "DejaVu Sans Mono"  # Textual's own is fetched from the network, and other fonts shift the columns
+INSIDE = """
+echo web-3 >/proc/sys/kernel/hostname
+mount --bind "$1" /mnt
+exec /mnt/bin/python screenshots/take.py inside
+"""
 FONTS = ["/usr/share/fonts"]
 STUCK_FOR = 45.0  # s before the pictures, so that ages are worth looking at
 CELL = 9.5  # pixels of a picture for a cell
@@ -45,7 +51,7 @@ class Picture:
 PICTURES = (
     Picture("sockets", (150, 40), on="close-wait-unread"),
     Picture("explainer", (120, 46), on="syn-sent"),
-    Picture("processes", (120, 30), ("3", "down", "down")),
+    Picture("processes", (120, 24), ("3",)),
     Picture("remediation", (110, 40), ("r", "down"), on="close-wait-unread"),
     Picture("filter", (120, 30), ("slash", *" and age > 20s and (")),
     Picture("small", (80, 24), on="zero-window"),
@@ -82,10 +88,16 @@ async def take(picture: Picture, lab: Lab, directory: Path) -> None:
 
 
 def main() -> int:
-    """Make the lab, wait until its sockets have aged, take every picture."""
+    """Make the lab, wait until its sockets have aged, take every picture.
+
+    In namespaces of its own: the pictures show the lab's processes and no others, on a host called web-3.
+    """
     if os.geteuid() != 0:
         print("the lab's states need network namespaces: run as root", file=sys.stderr)
         return 2
+    if sys.argv[1:] != ["inside"]:
+        apart = ["unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child", "sh", "-c", INSIDE]
+        return subprocess.run([*apart, "sh", sys.prefix], cwd=HERE.parent, check=False).returncode
     with Lab(namespace="lab") as lab, tempfile.TemporaryDirectory() as directory:
         assert lab.namespace is not None
         end = time.monotonic() + STUCK_FOR

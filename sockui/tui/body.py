@@ -76,8 +76,8 @@ class Body(Container):
             tree = process_tree.build_tree(view, choices.tree_sort, choices.folded)
             first, self.processes = self.processes is None, tree
             table.show(ProcessRows(tree, self._ascii), choices.tree_sort.text)
-            if first:  # begin where most sockets are, not at the ancestors
-                table.cursor = max(range(len(tree.rows)), key=lambda row: tree.rows[row].own.sockets, default=0)
+            if first:  # begin with the process that has most, not with its ancestors
+                table.cursor = max(range(len(tree.rows)), key=lambda row: _own_sockets(tree.rows[row]), default=0)
         self.explain()
 
     @property
@@ -127,3 +127,7 @@ class Body(Container):
             pane.show(paragraphs.process(explain_process(update, process.pid, self._pids(process))))
         else:
             pane.show(())
+
+
+def _own_sockets(row: ProcessRow) -> int:
+    return row.own.sockets if row.pid > 0 else -1
