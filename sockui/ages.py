@@ -45,11 +45,16 @@ INITIAL_RTO_MS = 1_000
 """TCP_TIMEOUT_INIT: the first SYN or SYN-ACK is repeated after it."""
 
 
-def bounds(sockets: SocketArray, host: Host, dump_seconds: float = 0.0) -> AgeArray:
+COUNTER_MS = 1 << 32
+"""The kernel's times in ms begin again at 0 after so many: 49.7 days without sleep (jiffies_to_msecs)."""
+
+
+def bounds(sockets: SocketArray, host: Host, uptime: float, dump_seconds: float = 0.0) -> AgeArray:
     """Bound each socket's time in its state by the kernel's own fields alone.
 
     ``sockets`` is (n,) SOCKET; the result (n,) AGE. A field that the row does not have bounds nothing.
-    ``dump_seconds`` widens the upper bounds: a row may have been read that long before the dump was complete.
+    ``uptime`` is CLOCK_MONOTONIC in seconds when the dump was complete. ``dump_seconds`` widens the upper
+    bounds: a row may have been read that long before.
 
     The kernel keeps no time of the last state change. Per state, what is used (kernel functions in
     TCP-FACTS B.1): TIME_WAIT and orphan FIN_WAIT2 the running timer; CLOSE_WAIT the last segment with an
@@ -82,6 +87,8 @@ def bounds(sockets: SocketArray, host: Host, dump_seconds: float = 0.0) -> AgeAr
             ages["min_ms"][rows] = np.maximum(least - JIFFY_MS, 0)
             ages["max_ms"][rows] = np.where(most < 0, -1, np.maximum(most, least) + JIFFY_MS + late)
             ages["source"][rows] = source
+    if uptime * 1000 >= COUNTER_MS:  # an older socket may look young, but for those that a timer ends
+        ages["max_ms"][(ages["source"] == AgeSource.LAST_ACK) | (ages["source"] == AgeSource.BUSY)] = -1
     ages["source"][(ages["min_ms"] == 0) & (ages["max_ms"] < 0)] = AgeSource.NONE
     return ages
 
@@ -164,14 +171,16 @@ def _closing(sockets: _Rows) -> _Bound:
 def _fin_unacknowledged(sockets: _Rows) -> _Bound:
     """Our FIN is queued or in flight: busy time counts it, and all data before it.
 
-    Exact if the connection never sent data. At least the time in retransmission timeouts, if this is
-    their only episode and no data was sent again during it.
+    Where nothing but the FIN is left to acknowledge: exact if the connection never sent data, and at least
+    the time in retransmission timeouts if this is their only episode and no data was sent again during it.
     """
     busy = _ms(sockets, "busy_time")
-    silent = sockets["bytes_sent"] == 0
+    fin_alone = _has(sockets["known"], Known.QUEUES) & (sockets["send_queue"] <= 1)
+    silent = fin_alone & (sockets["bytes_sent"] == 0)
     outage = _ms(sockets, "total_rto_time")
     began_with_fin = (
-        _has(sockets["known"], Known.RTO_TOTALS)
+        fin_alone
+        & _has(sockets["known"], Known.RTO_TOTALS)
         & (sockets["retransmits"] > 0)
         & (sockets["total_rto_recoveries"] == 1)
         & (_ms(sockets, "last_data_sent") >= outage)
@@ -201,30 +210,28 @@ def _syn_sent(sockets: _Rows) -> _Bound:
 def _syn_recv(sockets: _Rows) -> _Bound:
     """A mini-socket's SYN-ACK timer doubles from 1 s: what is left tells at least which round it is in.
 
-    ``retransmits`` also counts repeats that the peer's repeated SYN provoked, and each of those starts the
-    round again; if it equals the round there was none and the age is exact. Waiting for data under
-    TCP_DEFER_ACCEPT repeats nothing: without a repeat, or with fewer than rounds, the age is open above.
+    Nothing bounds it above: the rounds that TCP_DEFER_ACCEPT waits in silence are not counted, and a repeated
+    SYN of the peer begins a round again (reqsk_timer_handler, tcp_check_req).
     """
-    left, repeats = _ms(sockets, "timer_ms"), np.minimum(_ms(sockets, "retransmits"), 30)
+    left = _ms(sockets, "timer_ms")
     round_ = np.ceil(np.log2(np.maximum(left, INITIAL_RTO_MS) / INITIAL_RTO_MS)).astype(np.int64)
-    least = (2 * (1 << round_) - 1) * INITIAL_RTO_MS - left
-    most = (2 * (1 << repeats) - 1) * INITIAL_RTO_MS - left  # no wait before repeat i was longer than 2^i s
-    lateness = 200 + np.where(left == 0, TIMER_LATE_MS, 0)
-    return least, np.where((repeats == 0) | (repeats < round_), -1, most + lateness), AgeSource.TIMER
+    return (2 * (1 << round_) - 1) * INITIAL_RTO_MS - left, np.full(len(left), -1), AgeSource.TIMER
 
 
 def _established(sockets: _Rows) -> _Bound:
     """At least as old as anything that happened on it; exact while one direction never carried data.
 
     The last_data_* fields begin at the end of the handshake (tcp_input.c:tcp_finish_connect,
-    tcp_minisocks.c:tcp_create_openreq_child), so an unused one is the age of the connection.
+    tcp_minisocks.c:tcp_create_openreq_child), so an unused one is the age of the connection. The times in
+    retransmission timeouts and in which something was busy may reach back into the handshake (and with TCP
+    Fast Open hold data of the SYN), so they count only as far as it cannot.
     """
     sent, received = _ms(sockets, "last_data_sent"), _ms(sockets, "last_data_recv")
     least = np.maximum(np.maximum(sent, received), _ms(sockets, "last_ack_recv"))
     counted = _has(sockets["known"], Known.COUNTERS)
-    least = np.where(counted, np.maximum(least, _ms(sockets, "busy_time")), least)
-    outage = np.where(_has(sockets["known"], Known.RTO_TOTALS), _ms(sockets, "total_rto_time"), 0)
-    least = np.maximum(least, outage)
+    timeouts = np.where(_has(sockets["known"], Known.RTO_TOTALS), _ms(sockets, "total_rto_time"), 0)
+    busy = np.where(counted, _ms(sockets, "busy_time"), 0)
+    least = np.maximum(least, busy - timeouts - INITIAL_RTO_MS)
     never_sent = counted & (sockets["bytes_sent"] == 0)
     never_received = counted & (sockets["bytes_received"] == 0)
     most = np.where(never_sent, sent, np.where(never_received, received, -1))

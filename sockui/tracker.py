@@ -45,7 +45,7 @@ class Update:
 _MEMORY = np.dtype(
     [
         ("seen_monotonic", "f8"),  # s, when last seen
-        ("seen_boottime", "f8"),  # s
+        ("seen_boottime", "f8"),  # s, the earliest moment at which that row can have been read
     ]
 )
 
@@ -73,13 +73,13 @@ class Tracker:
         """Take the next snapshot, in the order of time; O(n log n) array operations."""
         sockets = snapshot.sockets
         keys = identities(sockets)
-        ages = bounds(sockets, snapshot.host, snapshot.dump_seconds)
+        ages = bounds(sockets, snapshot.host, snapshot.monotonic, snapshot.dump_seconds)
         self._allow_for_sleep(snapshot, ages)
         life = np.zeros(len(sockets), np.uint8)
         path = sockets["state"].astype(np.uint64)
         memory = np.empty(len(sockets), _MEMORY)
         memory["seen_monotonic"] = snapshot.monotonic
-        memory["seen_boottime"] = snapshot.boottime
+        memory["seen_boottime"] = snapshot.boottime - snapshot.dump_seconds
         last = self._last
         if last is None:
             update = Update(snapshot, sockets, keys, ages, life, path, 0, 0)
@@ -155,7 +155,8 @@ class Tracker:
         old = last.ages[was]
         new = ages[rows]
         old_least = old["min_ms"] + on
-        old_most = np.where(old["max_ms"] < 0, -1, old["max_ms"] + on_at_most)
+        # an upper bound did not go on while the socket was taken for ended
+        old_most = np.where((old["max_ms"] < 0) | (last.life[was] == Life.ENDED), -1, old["max_ms"] + on_at_most)
         least = np.maximum(new["min_ms"], old_least)
         most = np.where(
             old_most < 0, new["max_ms"], np.where(new["max_ms"] < 0, old_most, np.minimum(new["max_ms"], old_most))
@@ -164,7 +165,8 @@ class Tracker:
         again = contradiction & np.isin(snapshot.sockets["state"][rows], _REENTERED)
         least = np.where(again, new["min_ms"], least)
         most = np.where(again, new["max_ms"], np.where(contradiction, np.maximum(old_most, new["max_ms"]), most))
-        source = np.where(new["source"] == AgeSource.NONE, AgeSource.FIRST_SEEN, new["source"])
+        kept = np.where(old["source"] == AgeSource.NONE, AgeSource.FIRST_SEEN, old["source"])
+        source = np.where(new["source"] == AgeSource.NONE, kept, new["source"])
         source = np.where((old["source"] == AgeSource.OBSERVED) & ~again, AgeSource.OBSERVED, source)
         ages["min_ms"][rows], ages["max_ms"][rows], ages["source"][rows] = least, most, source
 

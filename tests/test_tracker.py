@@ -206,3 +206,25 @@ def test_without_cookies_the_addresses_and_the_holder_are_the_name() -> None:
     assert len(set(keys[:4].tolist())) == 4
     assert keys[4] == keys[0], "the state is no part of the name"
     assert (keys >= 1 << 63).all(), "no cookie can be taken for one"
+
+
+def test_on_a_host_that_is_up_for_months_the_kernels_clocks_bound_nothing_from_above() -> None:
+    month = 60 * 86_400.0
+    update = Tracker().update(snapshot(month, info(1, State.CLOSE_WAIT, 9_000, 9_000, 8_000), sock(2, State.LISTEN)))
+    assert age(update, 1)[:2] == (7_990, -1), "the counters of 32 bits may have begun again since"
+
+
+def test_a_fin_behind_unsent_data_is_not_dated_by_the_busy_time() -> None:
+    queued = info(1, State.FIN_WAIT1, 5, 5, 5, bytes_sent=0, busy_time=90_000_000, send_queue=5_000)
+    alone = info(2, State.FIN_WAIT1, 5, 5, 5, bytes_sent=0, busy_time=90_000_000, send_queue=1)
+    update = Tracker().update(snapshot(100.0, queued, alone))
+    assert (age(update, 1)[:2], age(update, 2)[:2]) == ((0, 90_010), (89_990, 90_010))
+
+
+def test_a_socket_taken_for_ended_comes_back_without_its_upper_bound() -> None:
+    tracker = Tracker(linger=60.0)
+    tracker.update(snapshot(100.0, info(1, State.CLOSE_WAIT, 9_000, 9_000, 8_000)))
+    for at in (102.0, 104.0, 106.0):
+        tracker.update(snapshot(at))
+    update = tracker.update(snapshot(108.0, sock(1, State.CLOSE_WAIT)))
+    assert age(update, 1)[1] == -1

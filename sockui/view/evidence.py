@@ -118,7 +118,9 @@ def _least_watched(facts: Facts, low: int, kind: AgeSource) -> bool:
     """Whether the lower bound rests on earlier polls: the kernel's fields alone give less now."""
     if kind in (AgeSource.OBSERVED, AgeSource.FIRST_SEEN) or facts.life not in (Life.PRESENT, Life.NEW):
         return False
-    return low > int(bounds(array_of(facts.row), facts.host)["min_ms"][0]) + NARROWED_MS
+    return (
+        low > int(bounds(array_of(facts.row), facts.host, facts.update.snapshot.monotonic)["min_ms"][0]) + NARROWED_MS
+    )
 
 
 def _queues(facts: Facts) -> list[str]:
@@ -150,7 +152,7 @@ def _queues(facts: Facts) -> list[str]:
             found.append("The FIN has not been sent yet")
     elif state == State.SYN_SENT and sent:
         found.append("Send-Q: the 1 is our SYN")
-    elif sent:
+    elif sent and state != State.CLOSE:  # a connection that failed or was reset leaves a number behind
         found.append(f"Send-Q: {_unsent(sent, waiting)}")
     return found
 
