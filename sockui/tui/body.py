@@ -31,6 +31,7 @@ class Body(Container):
         self.choices = choices
         self.view: TableView | None = None
         self.processes: ProcessTreeView | None = None
+        self.ready = False  # the tables are there: a fast first poll can come before them
         self._explainer = explainer
         self._ascii = ascii_only
         self._explained: tuple[Update, int | None, ProcessRow | None] | None = None
@@ -42,6 +43,7 @@ class Body(Container):
         yield Pane(id="explainer")
 
     def on_mount(self) -> None:
+        self.ready = True
         self.query_one("#explainer").set_class(not self._explainer, "-off")
 
     @property

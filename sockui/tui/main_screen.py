@@ -113,6 +113,9 @@ class MainScreen(Screen[None]):
 
     def take(self, poll: Poll, view: TableView | None) -> None:
         """Show a poll; ``view`` was built for what was wanted when the poll was made."""
+        if not self.body.ready:
+            self.call_later(self.take, poll, view)
+            return
         self.poll = poll
         self.query_one("#top", Bar).say(wording.top(poll, self.sockui.poller.interval, self.sockui.poller.paused))
         if poll.error or view is None:
