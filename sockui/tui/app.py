@@ -94,6 +94,7 @@ class SockuiApp(App[int]):
         Binding("question_mark", "help", "Help"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True),
+        Binding("ctrl+l", "repaint", "Repaint", show=False, priority=True),
     ]
 
     def __init__(
@@ -122,11 +123,32 @@ class SockuiApp(App[int]):
         return self.main
 
     def on_mount(self) -> None:
+        if self._driver is not None and self._driver.can_suspend:
+            signal.signal(signal.SIGCONT, self._continued)
         if self._start_polling:
             self.poller.start()
 
     def on_unmount(self) -> None:
         self.poller.stop()
+
+    def _continued(self, _number: int, _frame: object) -> None:
+        """Take the terminal again after Ctrl-Z, or after a SIGSTOP that nothing announced.
+
+        Textual knows the first alone: after the second it would read the keys twice and never end.
+        """
+        driver = self._driver
+        assert driver is not None
+        if not getattr(driver, "_must_signal_resume", False):
+            driver.suspend_application_mode()
+        driver.resume_application_mode()
+
+    def on_resize(self) -> None:
+        """Paint all: a terminal that shrank and grew back before it was looked at has lost what it showed."""
+        self.action_repaint()
+
+    def action_repaint(self) -> None:
+        """Paint every cell again, whatever the terminal shows."""
+        self.screen.refresh()
 
     def _fatal_error(self) -> None:
         """Leave without a traceback on the screen; ``run`` raises what happened, and ``cli`` reports it."""

@@ -223,6 +223,15 @@ def test_resizing_and_every_key_of_the_footer(lab: Lab, terminal: Open) -> None:
         ui.screen.resize(lines, columns)
         ui.read()
     ui.wait("q quit")
+    os.kill(ui.child.pid, signal.SIGSTOP)  # too busy to see the terminal shrink and grow back
+    for lines, columns in ((1, 1), (24, 80)):
+        ui.child.setwinsize(lines, columns)
+    ui.screen.reset()
+    os.kill(ui.child.pid, signal.SIGCONT)
+    ui.wait("q quit")
+    ui.screen.reset()  # something else wrote on the terminal
+    ui.send("\x0c")
+    ui.wait("q quit")
     steps = [("p", "PAUSED"), ("p", "every"), ("+", "every 5 s"), ("-", "every 2 s"), ("?", "Keys"), ("q", "State"),
              ("o", "[x] state"), ("q", "q quit"), ("d", "OSC 52"), (" ", "1 marked"), ("C", "OSC 52"),
              (ENTER, "Esc back"), ("q", "q quit")]  # fmt: skip
