@@ -223,9 +223,10 @@ def test_resizing_and_every_key_of_the_footer(lab: Lab, terminal: Open) -> None:
         ui.screen.resize(lines, columns)
         ui.read()
     ui.wait("q quit")
-    os.kill(ui.child.pid, signal.SIGSTOP)  # too busy to see the terminal shrink and grow back
-    for lines, columns in ((1, 1), (24, 80)):
-        ui.child.setwinsize(lines, columns)
+    ui.screen.reset()
+    os.kill(ui.child.pid, signal.SIGWINCH)  # the terminal shrank and grew back before it was looked at
+    ui.wait("q quit")
+    os.kill(ui.child.pid, signal.SIGSTOP)  # by a debugger, a freezer or ``kill``: not by Ctrl-Z
     ui.screen.reset()
     os.kill(ui.child.pid, signal.SIGCONT)
     ui.wait("q quit")
