@@ -75,7 +75,7 @@ def until(condition: Callable[[], bool], wanted: str) -> None:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    rest, _ = process.communicate(timeout=10)
+    rest, _ = process.communicate(timeout=60)
     return process.returncode, rest
 
 
