@@ -179,6 +179,13 @@ class Config:
     view: str = _setting(
         "sockets", _one_of("sockets", "processes"), "sockets or processes", "The view that the UI starts with."
     )
+    allow_actions: bool = _setting(
+        False,
+        _boolean,
+        "true or false",
+        "Whether the remediation page may close sockets or signal processes.",
+        read=_boolean_from_text,
+    )
 
 
 _FIELDS = {setting.name: setting for setting in fields(Config)}

@@ -7,9 +7,10 @@ Owns the exception tree; must not print or exit (``cli`` decides what a person s
     SockuiError
     ├── UsageError          exit code 2: the command line or the configuration is wrong
     │   └── FilterError     exit code 2: the filter is wrong, and where
-    └── CollectError        exit code 3: sockets cannot be read
-        ├── NetlinkError    the kernel refused or broke off the dump
-        └── NamespaceError  the network namespace cannot be entered
+    ├── CollectError        exit code 3: sockets cannot be read
+    │   ├── NetlinkError    the kernel refused or broke off the dump
+    │   └── NamespaceError  the network namespace cannot be entered
+    └── ActionError         nothing was done: not allowed, not confirmed, not possible here
 """
 
 from __future__ import annotations
@@ -57,3 +58,7 @@ class NetlinkError(CollectError):
 
 class NamespaceError(CollectError):
     """A network namespace that does not exist or may not be entered."""
+
+
+class ActionError(SockuiError):
+    """An action that was not begun: actions are off, the word was not typed, or it is not possible here."""

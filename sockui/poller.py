@@ -1,4 +1,4 @@
-"""The polling service: collect -> track -> publish, again and again, in one thread.
+"""The polling service: collect -> track -> diagnose -> publish, again and again, in one thread.
 
 Owns the interval, pausing and what happens when a poll fails or takes long. Must not touch a widget: it
 hands each result to ``publish``, which is called in the poller's thread. An error in sockui itself ends the
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sockui.collector import Collector
+from sockui.diagnosis.engine import Diagnosis
+from sockui.diagnosis.finding import Findings
 from sockui.errors import CollectError
 from sockui.tracker import Tracker, Update
 
@@ -27,6 +29,7 @@ class Poll:
     """What one tick brought. ``update`` is the last good one if this poll failed, None if none ever succeeded."""
 
     update: Update | None
+    findings: Findings | None  # of ``update``
     seconds: float  # what the poll took
     interval: float  # until the next one, seconds; more than was asked for if polls are slow
     error: str = ""  # why this poll failed, a sentence; "" fine
@@ -36,23 +39,26 @@ class Poll:
 class Poller:
     """Runs ticks in a thread of its own. ``tick`` may also be called directly, without the thread.
 
-    ``collector`` and ``tracker`` are used by one thread at a time only; ``clock`` is in seconds.
+    ``collector``, ``tracker`` and ``diagnosis`` are used by one thread at a time only; ``clock`` is in seconds.
     """
 
     def __init__(
         self,
         collector: Collector,
         tracker: Tracker,
+        diagnosis: Diagnosis,
         publish: Callable[[Poll], None],
         interval: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._collector = collector
         self._tracker = tracker
+        self._diagnosis = diagnosis
         self._publish = publish
         self._interval = interval
         self._clock = clock
         self._update: Update | None = None
+        self._findings: Findings | None = None
         self._stop = False
         self._paused = False
         self._now = False
@@ -89,12 +95,14 @@ class Poller:
         error = ""
         first = self._update is None  # it walks every process, which none after it does
         try:
-            self._update = self._tracker.update(self._collector.collect())
+            update = self._tracker.update(self._collector.collect())
+            self._findings = self._diagnosis.update(update)
+            self._update = update
         except CollectError as failure:
             error = str(failure)
         seconds = self._clock() - began
         interval = self._interval if first else max(self._interval, seconds / BUSY_SHARE)
-        poll = Poll(self._update, seconds, interval, error)
+        poll = Poll(self._update, self._findings, seconds, interval, error)
         self._publish(poll)
         return poll
 
@@ -115,7 +123,7 @@ class Poller:
         try:
             self._poll()
         except Exception as error:  # nobody reads what a thread prints below a full screen
-            self._publish(Poll(self._update, 0, self._interval, f"an error in sockui itself: {error!r}", error))
+            self._publish(Poll(self._update, self._findings, 0, self._interval, f"an error in sockui itself: {error!r}", error))
 
     def _poll(self) -> None:
         while not self._stop:

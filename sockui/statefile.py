@@ -1,4 +1,4 @@
-"""The few files that sockui leaves behind: private to the user, replaced whole, never through a symlink.
+"""The few files that sockui leaves behind: private to the user, replaced whole or longer by a line, never by a symlink.
 
 Owns where they are and how they are written. Must not know what is in them.
 """
@@ -6,10 +6,12 @@ Owns where they are and how they are written. Must not know what is in them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -20,10 +22,20 @@ def keep(name: str, text: str, directory: Path | None = None) -> Path | None:
     written, or belongs to somebody else (``sudo`` with the caller's HOME), a fresh private directory under the
     temporary one takes its place, the same for the whole run.
     """
+    return _somewhere(directory, name, text, _replace)
+
+
+def append(name: str, line: str, directory: Path | None = None) -> Path | None:
+    """Add one line (without its newline) to the file ``name`` (mode 0600), at the place that :func:`keep` has."""
+    return _somewhere(directory, name, line + "\n", _grow)
+
+
+def _somewhere(directory: Path | None, name: str, text: str, put: Callable[[int, str, bytes], None]) -> Path | None:
+    data = text.encode(errors="backslashreplace")
     with contextlib.suppress(OSError):
-        return _write(directory if directory is not None else _state_directory(), name, text)
+        return _write(directory if directory is not None else _state_directory(), name, data, put)
     with contextlib.suppress(OSError):
-        return _write(_temporary_directory(), name, text)
+        return _write(_temporary_directory(), name, data, put)
     return None
 
 
@@ -38,7 +50,7 @@ def _temporary_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="sockui-"))
 
 
-def _write(directory: Path, name: str, text: str) -> Path:
+def _write(directory: Path, name: str, data: bytes, put: Callable[[int, str, bytes], None]) -> Path:
     """Write through the directory's descriptor, so that nobody can change what the path means on the way."""
     if not directory.is_absolute():  # platformdirs without HOME: "~" stays, and would land in the working directory
         raise FileNotFoundError(directory)
@@ -48,17 +60,31 @@ def _write(directory: Path, name: str, text: str) -> Path:
         if os.fstat(place).st_uid != os.geteuid():
             raise PermissionError(directory)
         os.fchmod(place, 0o700)
-        draft = f".{name}.{secrets.token_hex(4)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(draft, flags, 0o600, dir_fd=place)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
-            os.replace(draft, name, src_dir_fd=place, dst_dir_fd=place)
-        except BaseException:  # a full disk, Ctrl-C: leave no half of a file
-            with contextlib.suppress(OSError):
-                os.unlink(draft, dir_fd=place)
-            raise
+        put(place, name, data)
     finally:
         os.close(place)
     return directory / name
+
+
+def _replace(place: int, name: str, data: bytes) -> None:
+    draft = f".{name}.{secrets.token_hex(4)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(draft, flags, 0o600, dir_fd=place)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(draft, name, src_dir_fd=place, dst_dir_fd=place)
+    except BaseException:  # a full disk, Ctrl-C: leave no half of a file
+        with contextlib.suppress(OSError):
+            os.unlink(draft, dir_fd=place)
+        raise
+
+
+def _grow(place: int, name: str, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, 0o600, dir_fd=place), "wb", buffering=0) as file:
+        os.fchmod(file.fileno(), 0o600)
+        before = os.fstat(file.fileno()).st_size
+        if file.write(data) != len(data):  # a full disk: half a line would swallow the next one's beginning
+            os.ftruncate(file.fileno(), before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

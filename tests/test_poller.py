@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from sockui.diagnosis.engine import Diagnosis
 from sockui.errors import NetlinkError
 from sockui.model import Snapshot
 from sockui.poller import Poll, Poller
@@ -19,7 +20,7 @@ def poller(
     source: Replay, interval: float = 2.0, clock: Callable[[], float] = lambda: 0.0
 ) -> tuple[Poller, list[Poll]]:
     polls: list[Poll] = []
-    return Poller(source, Tracker(), polls.append, interval, clock), polls
+    return Poller(source, Tracker(), Diagnosis(), polls.append, interval, clock), polls
 
 
 def test_a_tick_publishes_what_it_saw() -> None:
@@ -62,7 +63,7 @@ def test_the_interval_has_limits() -> None:
 
 def test_the_thread_polls_until_paused_and_goes_on_at_once() -> None:
     came = threading.Semaphore(0)
-    ticking = Poller(Replay([snapshot(at, sock(1)) for at in range(50)]), Tracker(), lambda _: came.release(), 0.1)
+    ticking = Poller(Replay([snapshot(at, sock(1)) for at in range(50)]), Tracker(), Diagnosis(), lambda _: came.release(), 0.1)
     ticking.start()
     assert came.acquire(timeout=10)
     assert came.acquire(timeout=10)
@@ -94,7 +95,7 @@ class Gate(Replay):
 def begun(gate: Gate) -> tuple[Poller, queue.SimpleQueue[Poll]]:
     """A poller in its thread, held up in its first poll; the next would come in an hour."""
     polls: queue.SimpleQueue[Poll] = queue.SimpleQueue()
-    ticking = Poller(gate, Tracker(), polls.put, 3600.0)
+    ticking = Poller(gate, Tracker(), Diagnosis(), polls.put, 3600.0)
     ticking.start()
     assert gate.arrived.acquire(timeout=10)
     return ticking, polls
@@ -122,7 +123,7 @@ def test_an_error_while_publishing_is_handed_over_too() -> None:
             raise KeyError("view")  # whoever publishes filters and sorts first
         polls.put(poll)
 
-    ticking = Poller(Replay([snapshot(10, sock(1))]), Tracker(), publish, 3600.0)
+    ticking = Poller(Replay([snapshot(10, sock(1))]), Tracker(), Diagnosis(), publish, 3600.0)
     ticking.start()
     assert isinstance(polls.get(timeout=10).crash, KeyError)
     ticking.stop()
@@ -132,7 +133,7 @@ def test_without_the_thread_an_error_is_raised() -> None:
     gate = Gate(ZeroDivisionError())
     gate.through.release()
     with pytest.raises(ZeroDivisionError):
-        Poller(gate, Tracker(), lambda _: None, 2.0).tick()
+        Poller(gate, Tracker(), Diagnosis(), lambda _: None, 2.0).tick()
 
 
 def test_an_interval_chosen_during_a_poll_counts() -> None:

@@ -6,6 +6,7 @@ this kernel or cannot be read is absent.
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ _TCP = """
     fin_timeout syn_retries syn_linear_timeouts synack_retries retries1 retries2 orphan_retries max_orphans
     max_tw_buckets tw_reuse tw_reuse_delay tw_recycle keepalive_time keepalive_intvl keepalive_probes syncookies
     max_syn_backlog abort_on_overflow rfc1337 timestamps mem rmem wmem mtu_probing rto_min_us rto_max_ms
-    migrate_req child_ehash_entries
+    migrate_req child_ehash_entries ehash_entries
 """
 _CONNTRACK_TIMEOUTS = """
     established syn_sent syn_recv fin_wait close_wait last_ack time_wait close max_retrans unacknowledged
@@ -37,6 +38,7 @@ SETTINGS = (
 GAUGES = ("fs.file-nr", "net.netfilter.nf_conntrack_count")
 """sysctls that the kernel counts; read every time."""
 SECONDS = 10.0
+_CONNTRACK = ("insert_failed", "drop", "early_drop")
 
 
 class HostReader:
@@ -64,8 +66,13 @@ class HostReader:
             name=platform.node(),
             system=f"{platform.system()} {platform.release()}",
             sysctls=self._settings | self._sysctls(GAUGES),
-            counters={**parse_counters(_text(f"{net}/netstat") or ""), **parse_counters(_text(f"{net}/snmp") or "")},
+            counters={
+                **parse_counters(_text(f"{net}/netstat") or ""),
+                **parse_counters(_text(f"{net}/snmp") or ""),
+                **parse_conntrack(_text(f"{net}/stat/nf_conntrack") or ""),
+            },
             sockstat=parse_sockstat((_text(f"{net}/sockstat") or "") + (_text(f"{net}/sockstat6") or "")),
+            page_size=os.sysconf("SC_PAGE_SIZE"),
             namespace=self._namespace,
         )
 
@@ -91,6 +98,23 @@ def parse_counters(text: str) -> dict[str, int]:
         for column, value in zip(columns, values.split()[1:], strict=False):
             counters[f"{group.removesuffix(':')}.{column}"] = int(value)
     return counters
+
+
+def parse_conntrack(text: str) -> dict[str, int]:
+    """What connection tracking gave up, from /proc/net/stat/nf_conntrack: hexadecimal, a line for each CPU.
+
+    ``conntrack.drop``: packets dropped, because the table was full, memory short, or two of them raced for one entry;
+    ``conntrack.insert_failed``: entries that lost such a race (older kernels count those that cost no packet too);
+    ``conntrack.early_drop``: entries without an answer that were thrown out of a full table
+    (net/netfilter/nf_conntrack_standalone.c:ct_cpu_seq_show, nf_conntrack_core.c). 32 bits for each CPU, then they
+    begin again. Nothing without the module.
+    """
+    header, *lines = text.splitlines() or [""]
+    columns = header.split()
+    rows = [dict(zip(columns, line.split(), strict=False)) for line in lines]
+    return {
+        f"conntrack.{name}": sum(int(row.get(name, "0"), 16) for row in rows) for name in _CONNTRACK if name in columns
+    }
 
 
 def parse_sockstat(text: str) -> dict[str, int]:

@@ -10,10 +10,11 @@ import socket
 import time
 
 from sockui.collector import inet_diag
+from sockui.collector.ghosts import GhostFinder
 from sockui.collector.host import HostReader
 from sockui.collector.netlink import DiagSocket
 from sockui.collector.owners import OwnerResolver
-from sockui.collector.processes import ProcessTable
+from sockui.collector.processes import ProcessTable, with_ancestors
 from sockui.errors import NetlinkError
 from sockui.model import Protocol, Snapshot, SocketArray
 
@@ -35,7 +36,9 @@ class NetlinkCollector:
 
     def __init__(self, namespace: str = "") -> None:
         self._diag = DiagSocket()
-        self._owners = OwnerResolver(ProcessTable())
+        self._processes = ProcessTable()
+        self._owners = OwnerResolver(self._processes)
+        self._ghosts = GhostFinder()
         self._host = HostReader(namespace=namespace)
         self._expected = 1024
         try:
@@ -50,16 +53,19 @@ class NetlinkCollector:
         sockets, notes = self._sockets()
         taken_at, monotonic, boottime = time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
         attribution = self._owners.attribute(sockets)
+        ghosts = self._ghosts.find(attribution.unlisted)
+        unseen = set(ghosts.pid.tolist()) - attribution.processes.keys()
         return Snapshot(
             taken_at=taken_at,
             monotonic=monotonic,
             boottime=boottime,
             sockets=sockets,
-            processes=attribution.processes,
+            processes={**attribution.processes, **with_ancestors(unseen, self._processes.get)},
             holders=attribution.holders,
             host=self._host.read(),
             coverage=attribution.coverage,
             source=self.source,
+            ghosts=ghosts,
             notes=notes,
             dump_seconds=monotonic - before,
         )

@@ -40,6 +40,7 @@ class Attribution:
 
     processes: Mapping[int, Process]  # every holder and its ancestors
     holders: Holders
+    unlisted: Holders  # the sockets among the descriptors read that are not in the dump, of any protocol; not sorted
     coverage: Coverage
 
 
@@ -74,6 +75,7 @@ class OwnerResolver:
         self._holders = Holders.none()
         self._held = np.empty(0, np.uint32)  # the distinct inodes of _holders
         self._first = np.empty(0, np.intp)  # where each begins there
+        self._unlisted = Holders.none()  # sockets that were in no dump when they were read; not sorted
         self._counts: dict[int, int] = {}  # pid -> entries in _holders
         self._books: dict[int, _Books] = {}
         self._cursor = 0  # next entry to check
@@ -101,6 +103,7 @@ class OwnerResolver:
         return Attribution(
             processes=with_ancestors(self._counts, self._processes.get),
             holders=self._holders,
+            unlisted=self._unlisted.only(~_locate(self._unlisted.inode, dump)[1]),
             coverage=_coverage(sockets, queued),
         )
 
@@ -181,14 +184,15 @@ class OwnerResolver:
         keep = np.repeat(_locate(self._held, dump)[1], still)
         if ended:
             keep &= ~np.isin(known.pid, ended)
+            self._unlisted = self._unlisted.only(~np.isin(self._unlisted.pid, ended))
         if not keep.all():
-            self._hold(known.inode[keep], known.pid[keep], known.fd[keep])
+            self._hold(known.only(keep))
 
-    def _hold(self, inode: NDArray[np.uint32], pid: NDArray[np.int32], fd: NDArray[np.int32]) -> None:
-        self._holders = Holders(inode, pid, fd)
-        self._first = np.flatnonzero(np.diff(inode, prepend=np.uint32(0)))  # no entry has inode 0
-        self._held = inode[self._first]
-        pids, counts = np.unique(pid, return_counts=True)
+    def _hold(self, holders: Holders) -> None:
+        self._holders = holders
+        self._first = np.flatnonzero(np.diff(holders.inode, prepend=np.uint32(0)))  # no entry has inode 0
+        self._held = holders.inode[self._first]
+        pids, counts = np.unique(holders.pid, return_counts=True)
         self._counts = dict(zip(pids.tolist(), counts.tolist(), strict=True))
 
     def _search(self, dump: NDArray[np.uint32], rows: NDArray[np.intp], sockets: SocketArray) -> None:
@@ -295,7 +299,7 @@ class OwnerResolver:
         reading.pids += [pid] * len(fds)
 
     def _merge(self, reading: _Reading, dump: NDArray[np.uint32]) -> None:
-        """Take over what was read; sockets that are not in the dump are only counted."""
+        """Take over what was read, apart from each other what is in the dump and what is not."""
         if not reading.readable:
             return
         old = self._holders
@@ -303,13 +307,12 @@ class OwnerResolver:
         for entries in reading.lost:
             keep[entries] = False
         inode = np.array(reading.inodes, np.uint64).astype(np.uint32)  # inet_diag cuts them to 32 bits too
+        found = Holders(inode, np.array(reading.pids, np.int32), np.array(reading.fds, np.int32))
         wanted = _locate(inode, dump)[1]
         if wanted.any() or not keep.all():
-            inode = np.concatenate((old.inode[keep], inode[wanted]))
-            pid = np.concatenate((old.pid[keep], np.array(reading.pids, np.int32)[wanted]))
-            fd = np.concatenate((old.fd[keep], np.array(reading.fds, np.int32)[wanted]))
-            order = np.lexsort((fd, pid, inode))
-            self._hold(inode[order], pid[order], fd[order])
+            self._hold(old.only(keep).joined(found.only(wanted)).ordered())
+        unread = ~np.isin(self._unlisted.pid, list(reading.readable))  # those of a process are always read together
+        self._unlisted = self._unlisted.only(unread).joined(found.only(~wanted))
         for number, readable in reading.readable.items():
             now = self._processes.seen[number]
             others = (now.fd_count or 0) - self._counts.get(number, 0)

@@ -291,7 +291,7 @@ def _handshakes(sockets: SocketArray, every: Rows, situations: NDArray[np.uint8]
             ((high == 0) & (low >> np.uint64(24) == _V4_MAPPED << 8 | 127))
             | ((high == 0) & (low == 1))
             | ((high == few["local_high"]) & (low == few["local_low"]))
-            | np.isin(_key(high, low, port), _keys(listening))
+            | np.isin(endpoint_key(high, low, port), _keys(listening))
         )
         situations[asking[here]] = Situation.SYN_SENT_LOCAL_QUEUE_FULL
 
@@ -304,7 +304,7 @@ def _first(otherwise: NDArray[np.uint8], *choices: tuple[NDArray[np.bool_], Situ
     return situations
 
 
-def _key(high: NDArray[np.uint64], low: NDArray[np.uint64], port: NDArray[np.uint16]) -> NDArray[np.uint64]:
+def endpoint_key(high: NDArray[np.uint64], low: NDArray[np.uint64], port: NDArray[np.uint16]) -> NDArray[np.uint64]:
     """One number per address and port, distinct but for a chance of 2^-64 a pair."""
     mixed = (high * np.uint64(0x9E3779B97F4A7C15)) ^ (high >> np.uint64(29))
     mixed = (mixed + low) * np.uint64(0xBF58476D1CE4E5B9)
@@ -313,7 +313,7 @@ def _key(high: NDArray[np.uint64], low: NDArray[np.uint64], port: NDArray[np.uin
 
 
 def _keys(sockets: Rows) -> NDArray[np.uint64]:
-    return _key(sockets["local_high"], sockets["local_low"], sockets["local_port"])
+    return endpoint_key(sockets["local_high"], sockets["local_low"], sockets["local_port"])
 
 
 def _is_full(
@@ -336,7 +336,11 @@ def _is_full(
     v4 = (high == 0) & (low >> np.uint64(32) == _V4_MAPPED)
     nothing = np.zeros_like(high)
     wildcard = np.where(v4, np.uint64(_ANY_V4), np.uint64(0))
-    for key in (_key(high, low, port), _key(nothing, wildcard, port), _key(nothing, nothing, port)):
+    for key in (
+        endpoint_key(high, low, port),
+        endpoint_key(nothing, wildcard, port),
+        endpoint_key(nothing, nothing, port),
+    ):
         answer |= undecided & np.isin(key, crowded)
         undecided &= ~np.isin(key, every)
     return answer

@@ -1,4 +1,4 @@
-"""Reads the words: one TOML file per state and per situation, read when first asked for and then kept.
+"""Reads the words: one TOML file per state, situation and runtime, read when first asked for and then kept.
 
 Owns the files' form and its checking (a key that is not expected is an error, so a slip is found by the first
 reader) and the filling of ``{placeholders}``. Must not know sockets: names of conditions and values of
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -30,6 +30,22 @@ RUNGS = ("look", "mitigate without loss", "mitigate with loss", "fix in code", "
 
 EFFECTS = ("reads", "changes settings", "drops connections")
 """What a command does, from the least to the most harmful."""
+
+THEMES = (
+    "close_wait",
+    "fin_wait2",
+    "accept",
+    "not_reading",
+    "peer_not_reading",
+    "syn_sent",
+    "retransmitting",
+    "idle",
+    "ports",
+    "time_wait",
+    "fd",
+    "udp_drops",
+)
+"""What a runtime's tools and usual bugs are about: faults that the program itself can cause or cure."""
 
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_.]*)\}")
 
@@ -113,6 +129,28 @@ class SituationWords:
     do_not: tuple[DoNot, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ToolWords:
+    """A step that only this kind of program has."""
+
+    themes: tuple[str, ...]  # what it is for, of THEMES
+    rung: str  # one of RUNGS
+    text: str
+    command: str
+    effect: str  # one of EFFECTS
+    root: bool  # the command needs root
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeWords:
+    """How to look into a kind of program, and the mistakes its programs usually make."""
+
+    name: str  # as people say it: "Java (JVM)"
+    tools: tuple[ToolWords, ...]  # in the order of the ladder
+    usual_bug: Mapping[str, str]  # theme -> the usual mistake and its fix; only where there is a typical one
+    do_not: tuple[DoNot, ...]
+
+
 @cache
 def state(name: str) -> StateWords:
     """Read the words of a state, ``close_wait``. Raises ValueError naming the file and the slip in it."""
@@ -148,14 +186,30 @@ def situation(name: str) -> SituationWords:
         do_not=tuple(DoNot(table.text("what"), table.done("why")) for table in file.tables("do_not")),
     )
     file.end()
-    order = [RUNGS.index(step.rung) for step in words.steps]
-    if order != sorted(order):
-        raise ValueError(f"{file.name}: steps are not in the order of the ladder: {', '.join(RUNGS)}")
+    _check_ladder(file.name, words.steps)
+    return words
+
+
+@cache
+def runtime(name: str) -> RuntimeWords:
+    """Read the words of a runtime, ``jvm``. Raises ValueError naming the file and the slip in it."""
+    file = _File.open("runtimes", name)
+    bugs = [(_themes(table), table.done("text")) for table in file.tables("usual_bugs")]
+    words = RuntimeWords(
+        name=file.text("name"),
+        tools=tuple(_tool(table) for table in file.tables("tools")),
+        usual_bug={theme: text for themes, text in bugs for theme in themes},
+        do_not=tuple(DoNot(table.text("what"), table.done("why")) for table in file.tables("do_not")),
+    )
+    file.end()
+    if sum(len(themes) for themes, _ in bugs) != len(words.usual_bug):
+        raise ValueError(f"{file.name}: two usual bugs for one theme")
+    _check_ladder(file.name, words.tools)
     return words
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """List the files of a kind, ``states`` or ``situations``, without their suffix, sorted."""
+    """List the files of a kind, ``states``, ``situations`` or ``runtimes``, without their suffix, sorted."""
     folder = resources.files("sockui.knowledge") / kind
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
@@ -201,6 +255,32 @@ def _step(table: _File) -> StepWords:
     if bool(words.command) != bool(words.effect):
         raise ValueError(f"{table.name}: a command needs its effect, and only a command has one")
     return words
+
+
+def _tool(table: _File) -> ToolWords:
+    words = ToolWords(
+        themes=_themes(table),
+        rung=table.one_of("rung", RUNGS),
+        text=table.text("text"),
+        command=table.text("command"),
+        effect=table.one_of("effect", EFFECTS),
+        root=table.flag("root"),
+    )
+    table.end()
+    return words
+
+
+def _themes(table: _File) -> tuple[str, ...]:
+    themes = table.texts("themes")
+    if not themes or not set(themes) <= set(THEMES):
+        raise ValueError(f"{table.name}: themes must be some of {', '.join(THEMES)}")
+    return themes
+
+
+def _check_ladder(name: str, steps: Sequence[StepWords | ToolWords]) -> None:
+    order = [RUNGS.index(step.rung) for step in steps]
+    if order != sorted(order):
+        raise ValueError(f"{name}: steps are not in the order of the ladder: {', '.join(RUNGS)}")
 
 
 class _File:

@@ -17,9 +17,10 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
-_WAIT = 3.0  # seconds until something that takes microseconds on one host is given up
+_WAIT = 30.0  # seconds until something that takes microseconds on an idle host is given up
 _IP_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h
 _TCP_REPAIR = 19  # include/uapi/linux/tcp.h
 _PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h; the "parent" is the thread that started this process
@@ -32,10 +33,12 @@ class Actor:
     def __init__(self) -> None:
         self.sockets: dict[int, socket.socket] = {}
 
-    def op_listen(self, address: str, port: int, backlog: int, rcvbuf: int, defer: int) -> dict[str, Any]:
+    def op_listen(
+        self, address: str, port: int, backlog: int, rcvbuf: int, defer: int, reuse: bool
+    ) -> dict[str, Any]:
         """A TCP listener; ``rcvbuf`` is inherited by what it accepts, so that windows start small."""
         sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
         if rcvbuf:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         if defer:
@@ -69,10 +72,32 @@ class Actor:
                 raise OSError(error, os.strerror(error))
         return {**self._keep(sock), "remote": to, "at": at}
 
+    def op_visits(self, to: list[Any], count: int) -> dict[str, Any]:
+        """``count`` connections, each closed as soon as the kernel at the other end has answered."""
+        for _ in range(count):
+            with socket.create_connection((to[0], to[1]), _WAIT):
+                pass
+        return _now()
+
+    def op_knock(self, to: list[Any], count: int) -> dict[str, Any]:
+        """``count`` SYNs, each given up at once."""
+        for _ in range(count):
+            with socket.socket() as sock:
+                sock.setblocking(False)
+                sock.connect_ex((to[0], to[1]))
+        return _now()
+
     def op_accept(self, fd: int) -> dict[str, Any]:
         """The next connection of a listener."""
         _ready(self.sockets[fd], select.POLLIN)
         return self._keep(self.sockets[fd].accept()[0])
+
+    def op_serve(self, fd: int, count: int) -> dict[str, Any]:
+        """The next ``count`` connections of a listener, each closed."""
+        for _ in range(count):
+            _ready(self.sockets[fd], select.POLLIN)
+            self.sockets[fd].accept()[0].close()
+        return _now()
 
     def op_send(self, fd: int, count: int) -> dict[str, Any]:
         """``count`` bytes."""
@@ -126,15 +151,11 @@ class Actor:
         sock.close()
         return _now()
 
-    def op_syn(self, source: list[Any], to: list[Any]) -> dict[str, Any]:
-        """One SYN whose sender never existed."""
-        addresses = socket.inet_aton(source[0]) + socket.inet_aton(to[0])
-        tcp = struct.pack("!HHIIBBHHH", source[1], to[1], 1, 0, 5 << 4, 0x02, 64240, 0, 0)  # RFC 9293 3.1
-        checksum = _checksum(addresses + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(tcp)) + tcp)
-        tcp = tcp[:16] + struct.pack("!H", checksum) + tcp[18:]
-        ip = struct.pack("!BBHHHBBH", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_TCP, 0) + addresses  # kernel fills the rest
+    def op_syns(self, sources: list[list[Any]], to: list[Any]) -> dict[str, Any]:
+        """A SYN from each of ``sources``, where nobody sent one."""
         with socket.socket(type=socket.SOCK_RAW, proto=socket.IPPROTO_RAW) as sock:
-            sock.sendto(ip + tcp, (to[0], 0))
+            for source in sources:
+                sock.sendto(_syn(source, to), (to[0], 0))
         return _now()
 
     def op_datagrams(self, to: list[Any], count: int) -> dict[str, Any]:
@@ -154,10 +175,23 @@ class Actor:
 
     def op_limit(self, files: int) -> dict[str, Any]:
         """No more than ``files`` open files."""
-        import resource  # only the leaky process needs it
+        import resource  # few of these processes need it
 
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         return _now()
+
+    def op_open_files(self) -> dict[str, Any]:
+        """As many open files as this process may have."""
+        with contextlib.suppress(OSError):
+            while True:
+                os.open(os.devnull, os.O_RDONLY)
+        return _now()
+
+    def op_track(self, share: float, most: int) -> dict[str, Any]:
+        """Connections in the table of nf_conntrack, up to ``share`` of what it holds, see :func:`conntrack.fill`."""
+        from sockui.lab import conntrack  # one of these processes needs it
+
+        return {"tracked": conntrack.fill(share, most)}
 
     def op_await_state(self, fd: int, state: int) -> dict[str, Any]:
         """Wait until the kernel says that a held socket is in this state; ``state`` is the last one it said."""
@@ -171,17 +205,24 @@ class Actor:
 
     def op_await_row(self, local: list[Any], remote: list[Any], state: int) -> dict[str, Any]:
         """The same for a socket that nobody holds, by /proc/net/tcp; None if it is not there."""
-        ends = [f"{struct.unpack('=I', socket.inet_aton(host))[0]:08X}:{port:04X}" for host, port in (local, remote)]
         deadline = time.monotonic() + _WAIT
         while True:
-            seen = None
-            with open("/proc/net/tcp") as table:
-                for line in table:
-                    fields = line.split(None, 4)
-                    if fields[1:3] == ends:
-                        seen = int(fields[3], 16)
+            seen = next((row[2] for row in _table() if row[:2] == (local, remote)), None)
             if seen == state or time.monotonic() > deadline:
                 return {"state": seen}
+            time.sleep(0.005)
+
+    def op_await_rows(self, state: int, local: int, remote: int, least: int) -> dict[str, Any]:
+        """All [local, remote] that are in a state, once there are ``least``; by port, of which 0 is any."""
+        deadline = time.monotonic() + _WAIT
+        while True:
+            rows = [
+                ends
+                for *ends, seen in _table()
+                if seen == state and local in (0, ends[0][1]) and remote in (0, ends[1][1])
+            ]
+            if len(rows) >= least or time.monotonic() > deadline:
+                return {"rows": rows}
             time.sleep(0.005)
 
     def _keep(self, sock: socket.socket) -> dict[str, Any]:
@@ -202,6 +243,29 @@ def _ready(sock: socket.socket, event: int) -> None:
     poller.register(sock, event)
     if not poller.poll(_WAIT * 1000):
         raise TimeoutError("nothing came from the other end")
+
+
+def _table() -> Iterator[tuple[list[Any], list[Any], int]]:
+    """Local end, remote end and state of each row of /proc/net/tcp."""
+    with open("/proc/net/tcp") as table:
+        next(table)
+        for line in table:
+            _, local, remote, state, _ = line.split(None, 4)
+            yield _end(local), _end(remote), int(state, 16)
+
+
+def _end(text: str) -> list[Any]:
+    address, port = text.split(":")
+    return [socket.inet_ntoa(struct.pack("=I", int(address, 16))), int(port, 16)]
+
+
+def _syn(source: list[Any], to: list[Any]) -> bytes:
+    """An IPv4 packet, RFC 9293 3.1."""
+    addresses = socket.inet_aton(source[0]) + socket.inet_aton(to[0])
+    tcp = struct.pack("!HHIIBBHHH", source[1], to[1], 1, 0, 5 << 4, 0x02, 64240, 0, 0)
+    checksum = _checksum(addresses + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(tcp)) + tcp)
+    tcp = tcp[:16] + struct.pack("!H", checksum) + tcp[18:]
+    return struct.pack("!BBHHHBBH", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_TCP, 0) + addresses + tcp  # kernel fills the rest
 
 
 def _checksum(data: bytes) -> int:

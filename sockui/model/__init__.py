@@ -20,9 +20,11 @@ from sockui.model.sockets import (
     parse_state,
     state_name,
 )
+from sockui.model.threads import Call, Threads
 
 __all__ = [
     "SOCKET",
+    "Call",
     "Coverage",
     "Gap",
     "Holders",
@@ -35,6 +37,7 @@ __all__ = [
     "Snapshot",
     "SocketArray",
     "State",
+    "Threads",
     "Timer",
     "empty_sockets",
     "parse_state",

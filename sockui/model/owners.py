@@ -42,6 +42,19 @@ class Holders:
         """No holder known."""
         return cls(np.empty(0, np.uint32), np.empty(0, np.int32), np.empty(0, np.int32))
 
+    def only(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Holders:
+        """Some of the entries: a mask, or positions."""
+        return Holders(self.inode[rows], self.pid[rows], self.fd[rows])
+
+    def joined(self, other: Holders) -> Holders:
+        """These, then others: not sorted any more."""
+        inode = np.concatenate((self.inode, other.inode))
+        return Holders(inode, np.concatenate((self.pid, other.pid)), np.concatenate((self.fd, other.fd)))
+
+    def ordered(self) -> Holders:
+        """The same, sorted."""
+        return self.only(np.lexsort((self.fd, self.pid, self.inode)))
+
     def of(self, inode: int) -> list[tuple[int, int]]:
         """Every (pid, fd) that refers to a socket inode; inode 0 is held by nobody."""
         if inode == 0:

@@ -1,20 +1,19 @@
-"""How long one socket has not moved, and whether the timer that runs is its last one.
+"""Whether the timer that runs is a socket's last one, and how long it has not moved as the words want it.
 
-Owns the stall intervals (TCP-FACTS B.2) and the kernel's decision at a timeout, as far as a row tells it. Must
-not hold words, and never reads a field that the row does not know.
+Owns the kernel's decision at a timeout, as far as a row tells it. Must not hold words, and never reads a field
+that the row does not know.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sockui.diagnosis import situations
+from sockui.diagnosis import stalls as diagnosis
+from sockui.diagnosis.stalls import Wait, only_episode
 from sockui.knowledge import lifetimes
 from sockui.model import Host, Known, Protocol, State, Timer
 from sockui.view import settings
-from sockui.view.evidence import knows, unread_bytes
-
-_SPEAKING = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT1, State.FIN_WAIT2, State.CLOSING, State.LAST_ACK)
+from sockui.view.evidence import knows
 
 
 class Stall(NamedTuple):
@@ -26,44 +25,12 @@ class Stall(NamedTuple):
 
 
 def stall(row: Any) -> Stall | None:
-    """How long a SOCKET record has waited for what it waits for; None if it does not, or nothing tells.
-
-    ``accept``: for accept(), exact. ``zero_window``: no data could leave. ``outage``: without the
-    acknowledgement it repeats for. ``not_reading``: since the newest unread data came.
-    """
-    if row["protocol"] != Protocol.TCP or not knows(row, Known.INFO | Known.TIMER | Known.QUEUES):
+    """How long a SOCKET record has waited for what it waits for; None if it does not, or nothing tells."""
+    one = diagnosis.stalls(row.reshape(1))[0]
+    if one["wait"] == Wait.NOTHING:
         return None
-    state, one = int(row["state"]), row.reshape(1)
-    if state not in _SPEAKING:
-        return None
-    sent, received, heard = (int(row[name]) for name in ("last_data_sent", "last_data_recv", "last_ack_recv"))
-    busy = int(row["busy_time"]) // 1000 if knows(row, Known.COUNTERS) else None
-    if state in (State.ESTABLISHED, State.CLOSE_WAIT) and situations.unheld(one)[0]:
-        return Stall("accept", sent, sent)
-    if situations.zero_window(one)[0]:
-        if row["timer"] == Timer.PERSIST:  # a window probe is not data
-            return Stall("zero_window", sent, sent)
-        return Stall("zero_window", min(sent, busy) if busy is not None else sent, busy)
-    if situations.retransmitting(one)[0]:
-        return _outage(row, heard, busy)
-    if state != State.FIN_WAIT2 and unread_bytes(row):
-        closed = knows(row, Known.WINDOWS) and row["rcv_wnd"] == 0
-        return Stall("not_reading", received if closed else 0, received)
-    return None
-
-
-def _outage(row: Any, heard: int, busy: int | None) -> Stall:
-    """From the back-off schedule, or the total if this is the first episode.
-
-    Back-off that was undone (RFC 6069) makes the schedule too short, never too long. The peer's last
-    acknowledgement bounds it unless it came later than the loss began: then only one direction is cut.
-    """
-    rto, backoff = int(row["rto"]) // 1000, int(row["backoff"])
-    least = rto - (rto >> backoff) + max(rto - int(row["timer_ms"]), 0)
-    if _only_episode(row):
-        least = max(least, int(row["total_rto_time"]))
-    bounds = [bound for bound in (heard, busy) if bound is not None and bound >= least]
-    return Stall("outage", least, min(bounds, default=None))
+    most = int(one["max_ms"])
+    return Stall(Wait(int(one["wait"])).name.lower(), int(one["min_ms"]), None if most < 0 else most)
 
 
 def gives_up(row: Any, host: Host, *, orphan: bool) -> bool | None:
@@ -100,7 +67,7 @@ def _unanswered_ends(row: Any, host: Host, orphan: bool) -> bool | None:
         waited = 2 * (rto - (rto >> backoff))
     else:  # how often it has been the longest is told by the number of repeats alone
         waited = lifetimes.unanswered(backoff, longest) - lifetimes.RTO_MIN
-    if _only_episode(row):
+    if bool(only_episode(row.reshape(1))[0]):
         waited = max(waited, int(row["total_rto_time"]) + int(row["timer_ms"]))
     if waited < limit - limit // 100:  # timers fire late, by some per cent in all
         return False
@@ -120,8 +87,3 @@ def _probes_end(row: Any, host: Host, orphan: bool) -> bool | None:
             return True
         limit = limit or lifetimes.ORPHAN_RETRIES_ZERO
     return bool(row["probes"] >= limit)
-
-
-def _only_episode(row: Any) -> bool:
-    """Whether the totals of timeouts count the running episode alone."""
-    return knows(row, Known.RTO_TOTALS) and bool(row["total_rto_recoveries"] == 1)

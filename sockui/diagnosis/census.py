@@ -1,0 +1,212 @@
+"""What the rules look at: one update, counted and grouped, beside what came before it.
+
+Owns every look-up that more than one rule needs, worked out once a poll and only when asked for. Must not judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sockui.diagnosis.finding import Endpoint
+from sockui.diagnosis.memory import Memory
+from sockui.diagnosis.situations import Situation, classify, endpoint_key
+from sockui.diagnosis.stalls import stalls
+from sockui.diagnosis.thresholds import Thresholds
+from sockui.model import Host, Known, Process, Protocol, SocketArray, State
+from sockui.tracker import Life, Update
+
+Rows = NDArray[np.intp]
+_SERVER_PORTS = 1024, 32_768
+
+
+class Census:
+    """One update as the rules see it; rows that ended are left out of everything."""
+
+    def __init__(self, update: Update, limits: Thresholds, memory: Memory) -> None:
+        self.update = update
+        self.limits = limits
+        self.memory = memory
+
+    @property
+    def sockets(self) -> SocketArray:
+        """(n,) SOCKET."""
+        return self.update.sockets
+
+    @property
+    def host(self) -> Host:
+        """Settings and counters."""
+        return self.update.snapshot.host
+
+    @cached_property
+    def situations(self) -> NDArray[np.uint8]:
+        """(n,) Situation; 0 for a row that ended."""
+        found = classify(self.sockets, self.update.ages)
+        found[self.update.life == Life.ENDED] = 0
+        return found
+
+    @cached_property
+    def _by_situation(self) -> dict[int, Rows]:
+        order = np.argsort(self.situations, kind="stable")
+        present, first = np.unique(self.situations[order], return_index=True)
+        parts = np.split(order, first[1:])
+        return dict(zip(present.tolist(), parts, strict=True))
+
+    def at(self, *situations: Situation) -> Rows:
+        """Rows in one of some situations, ascending."""
+        parts = [self._by_situation[s] for s in situations if s in self._by_situation]
+        return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.intp)
+
+    def known(self, rows: Rows, group: Known) -> NDArray[np.bool_]:
+        """Which of some rows know a group of fields."""
+        return np.asarray(self.sockets["known"][rows] & int(group) == int(group))
+
+    def age_min(self, rows: Rows) -> NDArray[np.int64]:
+        """How long each of some rows has been in its state, at least, ms."""
+        return np.asarray(self.update.ages["min_ms"][rows])
+
+    def stalls(self, rows: Rows) -> NDArray[Any]:
+        """Since when each of some rows has not moved, (len(rows),) STALL."""
+        return stalls(self.sockets, rows)
+
+    def process(self, pid: int) -> Process | None:
+        """A process of this host."""
+        return self.update.snapshot.processes.get(pid)
+
+    # --- change -----------------------------------------------------------------------------------
+
+    def risen(self, counter: str) -> int:
+        """By how much a counter of the host rose within the window; 0 in the first poll or where it is not known."""
+        return self.memory.risen(counter, self.host.counters.get(counter))
+
+    def same_before(self, rule: str, rows: Rows) -> Rows:
+        """Those of some rows that ``rule`` asked about in the poll before, too; it remembers these for the next."""
+        keys = self.update.keys[rows]
+        return rows[np.isin(keys, self.memory.swap(rule, keys))]
+
+    def more_drops(self, rows: Rows) -> NDArray[np.int64]:
+        """By how much the drops of each of some sockets rose within the window; LISTEN and UDP only."""
+        return self.memory.more_drops(self.update.keys[rows])
+
+    # --- who belongs together -----------------------------------------------------------------------
+
+    @cached_property
+    def listeners(self) -> Rows:
+        """Rows in LISTEN."""
+        return self.at(Situation.LISTEN, Situation.LISTEN_QUEUE_FULL)
+
+    @cached_property
+    def _listening_ports(self) -> NDArray[np.bool_]:
+        ports = np.zeros(65536, np.bool_)
+        ports[self.sockets["local_port"][self.listeners]] = True
+        return ports
+
+    @cached_property
+    def _ephemeral(self) -> tuple[int, int]:
+        low, high = (self.host.number("net.ipv4.ip_local_port_range", index) for index in (0, 1))
+        return low or _SERVER_PORTS[1], high or 60_999
+
+    def served(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which of some rows are connections to us: their port is listened on, or only the other one is ephemeral."""
+        sockets = self.sockets
+        ours, theirs, states = sockets["local_port"][rows], sockets["remote_port"][rows], sockets["state"][rows]
+        low, high = self._ephemeral
+        to_fixed = ((ours < low) | (ours > high)) & (theirs >= low) & (theirs <= high)
+        return np.asarray((self._listening_ports[ours] | to_fixed) & (states != State.SYN_SENT))
+
+    def listener_of(self, rows: Rows) -> Rows:
+        """The listener that each of some rows came through, by its local address, then the wildcards; -1 none."""
+        return self._listener(rows, "local")
+
+    def asked_listener(self, rows: Rows) -> Rows:
+        """The listener of this host that each of some rows asks, by its remote address and port; -1 none."""
+        return self._listener(rows, "remote")
+
+    def _listener(self, rows: Rows, side: str) -> Rows:
+        sockets, found = self.sockets, np.full(len(rows), -1, np.intp)
+        if not len(rows) or not len(self.listeners):
+            return found
+        # of several on one endpoint (SO_REUSEPORT) the fullest stands for all
+        by_queue = self.listeners[np.argsort(sockets["recv_queue"][self.listeners], kind="stable")[::-1]]
+        keys, first = np.unique(
+            endpoint_key(*(sockets[f"local_{part}"][by_queue] for part in ("high", "low", "port"))), return_index=True
+        )
+        high, low, port = (sockets[f"{side}_{part}"][rows] for part in ("high", "low", "port"))
+        nothing = np.zeros_like(high)
+        v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
+        any_v4 = np.where(v4, np.uint64(0xFFFF << 32), np.uint64(0))
+        for wanted in (
+            endpoint_key(nothing, nothing, port),
+            endpoint_key(nothing, any_v4, port),
+            endpoint_key(high, low, port),
+        ):
+            at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+            hit = keys[at] == wanted
+            found[hit] = by_queue[first[at[hit]]]
+        return found
+
+    def others(self, rows: Rows) -> Rows:
+        """The other end of each of some rows if it is on this host, by the reversed addresses and ports; -1 if not."""
+        sockets, found = self.sockets, np.full(len(rows), -1, np.intp)
+        wanted = self._pairs(rows, "remote", "local")
+        order = np.argsort(wanted)
+        in_order = wanted[order]
+        if not len(rows):
+            return found
+        every = np.flatnonzero(np.isin(sockets["local_port"], np.unique(sockets["remote_port"][rows])))
+        every = every[(self.situations[every] != 0) & (sockets["remote_port"][every] != 0)]
+        have = self._pairs(every, "local", "remote")
+        have_order = np.argsort(have)
+        have, every = have[have_order], every[have_order]
+        if not len(have):
+            return found
+        at = np.minimum(np.searchsorted(have, in_order), len(have) - 1)
+        hit = (have[at] == in_order) & (every[at] != rows[order])
+        found[order[hit]] = every[at[hit]]
+        return found
+
+    def _pairs(self, rows: Rows, near: str, far: str) -> NDArray[np.uint64]:
+        """One number per connection as seen from the ``near`` end."""
+        ends = [
+            endpoint_key(*(self.sockets[f"{side}_{part}"][rows] for part in ("high", "low", "port")))
+            for side in (near, far)
+        ]
+        tcp = (self.sockets["protocol"][rows] == Protocol.TCP).astype(np.uint64)
+        return np.asarray(ends[0] * np.uint64(3) + (ends[1] ^ (ends[1] >> np.uint64(31))) * np.uint64(5) + tcp)
+
+    def groups(self, rows: Rows) -> Iterator[tuple[int, Endpoint, Rows]]:
+        """Part some rows by process, and by our port where they came to us, else by where they go.
+
+        Yields (pid, endpoint, rows). A Python object per group, not per socket.
+        """
+        if not len(rows):
+            return
+        sockets = self.sockets
+        pids = sockets["pid"][rows].astype(np.int64)
+        served = self.served(rows)
+        high = np.where(served, 0, sockets["remote_high"][rows]).astype(np.uint64)
+        low = np.where(served, 0, sockets["remote_low"][rows]).astype(np.uint64)
+        port = np.where(served, sockets["local_port"][rows], sockets["remote_port"][rows]).astype(np.uint16)
+        key = endpoint_key(high, low, port) + pids.astype(np.uint64) * np.uint64(2) + served.astype(np.uint64)
+        order = np.argsort(key, kind="stable")
+        _, first = np.unique(key[order], return_index=True)
+        for part in np.split(order, first[1:]):
+            i = part[0]
+            yield int(pids[i]), Endpoint(bool(served[i]), int(high[i]), int(low[i]), int(port[i])), rows[part]
+
+    def fd_use(self, pid: int) -> tuple[int, int] | None:
+        """(open descriptors, limit) of a process; None if either is not known."""
+        process = self.process(pid)
+        if process is None or process.fd_count is None or not process.fd_limit:
+            return None
+        return process.fd_count, process.fd_limit
+
+    @cached_property
+    def ghosts(self) -> dict[int, int]:
+        """Pid -> descriptors on TCP sockets that no list shows, at least."""
+        pids, number = np.unique(self.update.snapshot.ghosts.pid, return_counts=True)
+        return dict(zip(pids.tolist(), number.tolist(), strict=True))

@@ -1,0 +1,261 @@
+"""Connections that do not begin: accept queues and SYNs (R03, R12 to R17)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sockui.diagnosis.census import Census, Rows
+from sockui.diagnosis.finding import Draft, Endpoint, Severity
+from sockui.diagnosis.situations import Situation
+from sockui.model import Known
+
+_NONE: Rows = np.empty(0, np.intp)
+_SMALL_BACKLOG = 128
+_SOME_REPEATED = 0.5
+"""Share of a listener's handshakes that were repeated, from which they are not only young."""
+_UNACCEPTED = (Situation.ACCEPT_QUEUE, Situation.CLOSE_WAIT_UNACCEPTED)
+
+
+def _of_listener(census: Census, listener: int) -> tuple[int, Endpoint]:
+    row = census.sockets[listener]
+    return int(row["pid"]), Endpoint(True, 0, 0, int(row["local_port"]))
+
+
+def _by_listener(census: Census, rows: Rows) -> Iterator[tuple[int, Rows]]:
+    """Some rows by the listener they came through; those without one are left out."""
+    listeners = census.listener_of(rows)
+    for listener in np.unique(listeners[listeners >= 0]).tolist():
+        yield listener, rows[listeners == listener]
+
+
+def accept_queue_full(census: Census) -> Iterator[Draft]:
+    """R16 (and R15 b): a listener refuses now, or did within the window; it explains all that waits for it."""
+    listeners = census.listeners[census.known(census.listeners, Known.QUEUES)]
+    if not len(listeners):
+        return
+    sockets = census.sockets
+    full = sockets["recv_queue"][listeners] > sockets["send_queue"][listeners]
+    drops = census.more_drops(listeners)
+    overflowed = census.risen("TcpExt.ListenOverflows") > 0
+    chosen = listeners[full | ((drops > 0) & overflowed)]
+    if not len(chosen):
+        return
+    waiting = census.at(*_UNACCEPTED, Situation.SYN_RECV, Situation.SYN_RECV_QUEUE_FULL)
+    through = census.listener_of(waiting)
+    asking = census.at(Situation.SYN_SENT, Situation.SYN_SENT_LOCAL_QUEUE_FULL)
+    asked = census.asked_listener(asking)
+    for listener in chosen.tolist():
+        row = sockets[listener]
+        own = waiting[through == listener]
+        queued = own[np.isin(census.situations[own], _UNACCEPTED)]
+        waits = census.stalls(queued)["min_ms"]
+        pid, endpoint = _of_listener(census, listener)
+        use = census.fd_use(pid)
+        yield Draft(
+            "R16",
+            Severity.CRITICAL,
+            np.array([listener], np.intp),
+            pid,
+            endpoint,
+            age_min_ms=np.array([waits.max() if len(waits) else 0], np.int64),
+            age_max_ms=np.array([-1], np.int64),
+            count=int(row["recv_queue"]),
+            values={
+                "waiting": int(row["recv_queue"]),
+                "backlog": int(row["send_queue"]),
+                "drops": int(drops[listeners == listener][0]),
+                "drops_total": int(row["drops"]),
+                "refused": int(np.count_nonzero(census.situations[own] == Situation.SYN_RECV_QUEUE_FULL)),
+                "asking": int(np.count_nonzero(asked == listener)),
+                "fds": use[0] if use else 0,
+                "fd_limit": use[1] if use else 0,
+            },
+            conditions=frozenset(
+                name
+                for name, holds in (
+                    ("full_now", bool(full[listeners == listener][0])),
+                    ("no_descriptors", use is not None and use[1] - use[0] <= census.limits.descriptors_left_critical),
+                )
+                if holds
+            ),
+            absorbs=np.concatenate([[listener], own, asking[asked == listener]]),
+        )
+
+
+def backlog_small(census: Census) -> Iterator[Draft]:
+    """R17: a listener that has dropped in the past and whose backlog is small, or cut off at somaxconn."""
+    listeners = census.listeners[census.known(census.listeners, Known.QUEUES | Known.MEMORY)]
+    sockets = census.sockets
+    backlog = sockets["send_queue"][listeners]
+    most = census.host.number("net.core.somaxconn")
+    capped = backlog == most if most is not None else np.zeros(len(listeners), np.bool_)
+    chosen = (sockets["drops"][listeners] > 0) & ((backlog <= _SMALL_BACKLOG) | capped)
+    for listener, is_capped in zip(listeners[chosen].tolist(), capped[chosen].tolist(), strict=True):
+        pid, endpoint = _of_listener(census, listener)
+        yield Draft(
+            "R17",
+            Severity.INFO,
+            np.array([listener], np.intp),
+            pid,
+            endpoint,
+            values={
+                "backlog": int(sockets["send_queue"][listener]),
+                "drops_total": int(sockets["drops"][listener]),
+                "somaxconn": most or 0,
+            },
+            conditions=frozenset({"capped"} if is_capped else ()),
+        )
+
+
+def waiting_for_accept(census: Census) -> Iterator[Draft]:
+    """R03: connections that nobody has accepted, behind a queue that is not full."""
+    limits = census.limits
+    rows = census.at(*_UNACCEPTED)
+    if not len(rows):
+        return
+    waits = census.stalls(rows)["min_ms"]
+    late = rows[waits >= limits.accept_wait_seconds * 1000]
+    for listener, group in _by_listener(census, late):
+        waits = census.stalls(group)
+        pid, endpoint = _of_listener(census, listener)
+        critical = bool((waits["min_ms"] > limits.accept_wait_critical_seconds * 1000).any())
+        gone = int(np.count_nonzero(census.situations[group] == Situation.CLOSE_WAIT_UNACCEPTED))
+        yield Draft(
+            "R03",
+            Severity.CRITICAL if critical else Severity.WARNING,
+            group,
+            pid,
+            endpoint,
+            age_min_ms=waits["min_ms"],
+            age_max_ms=waits["max_ms"],
+            values={
+                "waiting": int(census.sockets["recv_queue"][listener]),
+                "backlog": int(census.sockets["send_queue"][listener]),
+                "gave_up": gone,
+            },
+            conditions=frozenset({"gave_up"} if gone else ()),
+        )
+
+
+def syn_unanswered(census: Census) -> Iterator[Draft]:
+    """R12: connect() gets no answer."""
+    rows = census.at(Situation.SYN_SENT)
+    if not len(rows):
+        return
+    sockets = census.sockets
+    repeats = np.where(census.known(rows, Known.RTO_TOTALS), sockets["total_rto"][rows], sockets["retransmits"][rows])
+    rows = rows[census.known(rows, Known.TIMER) & (repeats >= census.limits.syn_unanswered)]
+    for pid, endpoint, group in census.groups(rows):
+        standing = census.at(
+            Situation.ESTABLISHED,
+            Situation.ESTABLISHED_IDLE,
+            Situation.NOT_READING,
+            Situation.PEER_NOT_READING,
+            Situation.ESTABLISHED_RETRANSMITTING,
+        )
+        alike = (
+            (sockets["remote_port"][standing] == endpoint.port)
+            & (sockets["remote_low"][standing] == endpoint.low)
+            & (sockets["remote_high"][standing] == endpoint.high)
+        )
+        established = 0 if endpoint.local else int(np.count_nonzero(alike))
+        yield Draft(
+            "R12",
+            Severity.WARNING,
+            group,
+            pid,
+            endpoint,
+            values={"established": established, "syns": int(sockets["retransmits"][group].max()) + 1},
+            conditions=frozenset({"others_established"} if established else ()),
+        )
+
+
+def syn_to_full_listener(census: Census) -> Iterator[Draft]:
+    """R13: connect() to a listener of this host that is full; R16 explains it where it is seen."""
+    rows = census.at(Situation.SYN_SENT_LOCAL_QUEUE_FULL)
+    for pid, endpoint, group in census.groups(rows):
+        listener = int(census.asked_listener(group)[0])
+        sockets = census.sockets
+        yield Draft(
+            "R13",
+            Severity.CRITICAL,
+            group,
+            pid,
+            endpoint,
+            values={
+                "listener_pid": int(sockets["pid"][listener]) if listener >= 0 else 0,
+                "waiting": int(sockets["recv_queue"][listener]) if listener >= 0 else 0,
+                "backlog": int(sockets["send_queue"][listener]) if listener >= 0 else 0,
+            },
+        )
+
+
+def syn_recv_many(census: Census) -> Iterator[Draft]:
+    """R14: unfinished handshakes pile up at a listener."""
+    rows = census.at(Situation.SYN_RECV)
+    for listener, group in _by_listener(census, rows):
+        backlog = int(census.sockets["send_queue"][listener])
+        repeated = int(np.count_nonzero(census.sockets["retransmits"][group]))
+        if len(group) <= min(census.limits.syn_recv_many, max(backlog / 2, 10)):
+            continue
+        if repeated < _SOME_REPEATED * len(group):
+            continue
+        sent = census.risen("TcpExt.SyncookiesSent")
+        failed = census.risen("TcpExt.SyncookiesFailed")
+        sources = np.unique(census.sockets["remote_low"][group] ^ census.sockets["remote_high"][group])
+        pid, endpoint = _of_listener(census, listener)
+        yield Draft(
+            "R14",
+            Severity.CRITICAL if sent and failed > sent / 2 else Severity.WARNING,
+            group,
+            pid,
+            endpoint,
+            values={
+                "backlog": backlog,
+                "repeated": repeated,
+                "sources": len(sources),
+                "cookies": sent,
+                "cookies_failed": failed,
+                "refused": census.risen("TcpExt.TCPReqQFullDrop"),
+            },
+            conditions=frozenset(
+                {"many_sources" if len(sources) > len(group) / 2 else "few_sources"} | ({"cookies"} if sent else set())
+            ),
+        )
+
+
+def half_accepted(census: Census) -> Iterator[Draft]:
+    """R15: complete for the client alone: (a) the listener waits for data, (b) its queue is full."""
+    sockets = census.sockets
+    deferred = census.at(Situation.SYN_RECV_DEFER_ACCEPT)
+    # the SYN-ACK timer of a deferred one is set anew each second: twice in a row it is no accident
+    for listener, group in _by_listener(census, census.same_before("R15", deferred)):
+        pid, endpoint = _of_listener(census, listener)
+        yield Draft("R15", Severity.INFO, group, pid, endpoint, conditions=frozenset({"defer"}))
+    for listener, group in _by_listener(census, census.at(Situation.SYN_RECV_QUEUE_FULL)):
+        pid, endpoint = _of_listener(census, listener)
+        yield Draft(
+            "R15",
+            Severity.CRITICAL,
+            group,
+            pid,
+            endpoint,
+            values={
+                "waiting": int(sockets["recv_queue"][listener]),
+                "backlog": int(sockets["send_queue"][listener]),
+            },
+            conditions=frozenset({"queue_full"}),
+        )
+
+
+RULES = (
+    accept_queue_full,
+    backlog_small,
+    waiting_for_accept,
+    syn_unanswered,
+    syn_to_full_listener,
+    syn_recv_many,
+    half_accepted,
+)
