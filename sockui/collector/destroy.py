@@ -76,6 +76,7 @@ _VERDICTS = {
     errno.EPERM: Verdict.NOT_PERMITTED,
     errno.EOPNOTSUPP: Verdict.NOT_SUPPORTED,
 }
+_NAMES = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP", 0: "destroyed"}  # Python knows 95 as ENOTSUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Answer:
     @property
     def name(self) -> str:
         """``destroyed``, or the error's name: ``ENOENT``; its number if it has none."""
-        return errno.errorcode.get(self.errno, str(self.errno)) if self.errno else "destroyed"
+        return _NAMES.get(self.errno, str(self.errno))
 
 
 class Destroyer(DiagSocket):

@@ -52,26 +52,19 @@ def read_threads(pid: int, proc: str = "/proc") -> Threads | None:
     wchans: Counter[str] = Counter()
     calls: Counter[Call] = Counter()
     told = 0  # threads whose call could be read
-    refused = False
     for name in names[:MOST]:
         try:
             state = _state(_text(f"{tasks}/{name}/stat"))
             states[state] += 1
             if state not in _SLEEPING:
                 continue
-            wchan = _text(f"{tasks}/{name}/wchan")
-            wchans["" if wchan == "0" else wchan] += 1
-            if refused:
-                continue
+            wchans[_wchan(f"{tasks}/{name}/wchan")] += 1
             call = parse_call(_text(f"{tasks}/{name}/syscall"))
-        except PermissionError:
-            refused = True
-        except OSError:  # it ended, or this kernel was built without the file
+        except OSError:  # it ended; or refused, or this kernel was built without the file
             continue
-        else:
-            told += 1
-            if call is not None:
-                calls[call] += 1
+        told += 1
+        if call is not None:
+            calls[call] += 1
     if not states:
         return None
     return Threads(
@@ -79,9 +72,9 @@ def read_threads(pid: int, proc: str = "/proc") -> Threads | None:
         read=states.total(),
         states=dict(states),
         wchans=dict(wchans),
-        calls={} if refused else dict(calls),
+        calls=dict(calls),
         wchans_known=wchans.keys() != {""},
-        calls_known=not refused and (told > 0 or not wchans),
+        calls_known=told > 0 or not wchans,
     )
 
 
@@ -109,6 +102,15 @@ def _names(machine: str) -> dict[int, str]:
 def _state(stat: str) -> str:
     """Field 3. The name in parentheses may hold anything, so it is counted from its end."""
     return stat[stat.rfind(")") + 2 :][:1]
+
+
+def _wchan(path: str) -> str:
+    """A kernel function; "" where the kernel says 0, or was built without the file."""
+    try:
+        name = _text(path)
+    except OSError:
+        return ""
+    return "" if name == "0" else name
 
 
 def _text(path: str) -> str:

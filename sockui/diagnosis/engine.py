@@ -63,6 +63,7 @@ class Diagnosis:
         self._memory = Memory(self._limits.window_seconds)
         self._history = History()
         self._followed: dict[str, _Followed] = {}
+        self._still: set[int] = set()  # pids that stood still at the last look
         self._began: float | None = None
         self._polls = 0
 
@@ -80,9 +81,13 @@ class Diagnosis:
         found.sort(key=_rank)
         self._followed = {key: old for key, old in self._followed.items() if now - old.last_seen < 600}
         looked = self._threads(found)
+        still = {pid for pid, threads in looked.items() if threads is not None and threads.stopped}
+        stopped, self._still = still & self._still, still  # a tracer stops threads for moments
         return Findings(
             update,
-            tuple(dataclasses.replace(item, threads=looked.get(item.pid)) for item in found),
+            tuple(
+                dataclasses.replace(item, threads=looked.get(item.pid), stopped=item.pid in stopped) for item in found
+            ),
             self._polls,
             now - self._began,
             {state: self._history.series(("host", state)) for state in State},
@@ -154,6 +159,7 @@ class Diagnosis:
             forecast=ahead,
             history=series,
             threads=None,
+            stopped=False,
         )
 
     def _threads(self, found: list[Finding]) -> Mapping[int, Threads | None]:

@@ -76,7 +76,8 @@ class Finding:
     trend: Trend | None  # of the count
     forecast: Forecast | None  # when what it fills is full
     history: tuple[NDArray[np.float64], NDArray[np.float64]]  # CLOCK_MONOTONIC s, count
-    threads: Threads | None  # what the process's threads wait in; None not looked at, or not allowed
+    threads: Threads | None  # what the process's threads wait in; None not looked at, or it ended
+    stopped: bool  # the process stood still at two looks in a row: SIGSTOP, a debugger
 
     @property
     def rule(self) -> str:

@@ -121,9 +121,7 @@ class History:
             self._values = np.hstack((self._values, np.zeros_like(self._values)))
             self._known_from, self._last_counted = np.tile(self._known_from, 2), np.tile(self._last_counted, 2)
             self._free.extend(range(size, 2 * size))
-        absent_from = max(when - FORGET_SECONDS, self._crowded)
-        if self._crowded >= absent_from:
-            absent_from = np.nextafter(self._crowded, np.inf)
+        absent_from = max(when - FORGET_SECONDS, np.nextafter(self._crowded, np.inf))  # after that poll, without it
         for key in keys:
             column = self._free.pop()
             self._columns[key] = column
@@ -140,6 +138,5 @@ class History:
             self._crowded = when
         if gone.any():
             keys = list(self._columns)
-            for place in np.flatnonzero(gone).tolist():
+            for place in np.flatnonzero(gone).tolist():  # its values stay: the next key's series begins after them
                 self._free.append(self._columns.pop(keys[place]))
-            self._values[:, columns[gone]] = 0

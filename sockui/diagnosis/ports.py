@@ -85,8 +85,7 @@ def gauges(
     """
     usable = usable_ports(sockets, host, present)
     floor = max(LEAST_SHARE * usable.sum(), 1.0)
-    chosen = usable[sockets["local_port"]] & _tcp(sockets, present) & ~_unconnected(sockets)
-    rows = np.flatnonzero(chosen)
+    rows = np.flatnonzero(usable[sockets["local_port"]] & _tcp(sockets, present))
     if len(rows) < floor:
         return []
     key = _destination_key(sockets, rows)
@@ -116,8 +115,9 @@ def usable_ports(sockets: SocketArray, host: Host, present: NDArray[np.bool_] | 
     ports[low : high + 1] = True
     for begin, end in reserved_ports(host.sysctls.get("net.ipv4.ip_local_reserved_ports", "")):
         ports[begin : end + 1] = False
-    bound = np.flatnonzero(_tcp(sockets, present) & _unconnected(sockets))
-    ports[sockets["local_port"][bound]] = False
+    # after a reset a bound socket in CLOSE still shows its old destination: the state tells, not the remote port
+    unconnected = (sockets["state"] == State.LISTEN) | (sockets["state"] == State.CLOSE)
+    ports[sockets["local_port"][_tcp(sockets, present) & unconnected]] = False
     return ports
 
 
@@ -134,11 +134,6 @@ def reserved_ports(text: str) -> list[tuple[int, int]]:
 def _tcp(sockets: SocketArray, present: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     tcp = np.asarray(sockets["protocol"] == Protocol.TCP)
     return tcp if present is None else tcp & present
-
-
-def _unconnected(sockets: SocketArray) -> NDArray[np.bool_]:
-    """In LISTEN or CLOSE: bound, and no 4-tuple is taken; after a reset the old destination is still shown."""
-    return np.asarray((sockets["state"] == State.LISTEN) | (sockets["state"] == State.CLOSE))
 
 
 def _destination_key(sockets: SocketArray, rows: NDArray[np.intp]) -> NDArray[np.uint64]:

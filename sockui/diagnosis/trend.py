@@ -144,7 +144,7 @@ def _interval(seconds: Series, values: Series) -> tuple[float, float, float]:
     is widened by what neighbouring residuals have in common. That is right for noise around a line; for a sum of
     random arrivals, where nothing pulls the count back to a line, the spread of the increments is. Which of the
     two it is a short series does not tell: the narrower at 99 % each, which covers about 90 % of either. Nothing
-    is narrower than one count over the whole length, since counts are integers and a leak looks like stairs.
+    is narrower than one count either way over half the length: counts are integers and a leak looks like stairs.
     """
     first, second = np.triu_indices(len(seconds), 1)
     slopes = np.sort((values[second] - values[first]) / (seconds[second] - seconds[first]))
@@ -154,7 +154,7 @@ def _interval(seconds: Series, values: Series) -> tuple[float, float, float]:
     spread = _QUANTILE * _spread(np.diff(residuals)) / float(seconds[-1] - seconds[0])
     arrivals = slope - spread, slope + spread
     low, high = min(around, arrivals, key=lambda ends: ends[1] - ends[0])
-    count = 1.0 / float(seconds[-1] - seconds[0])
+    count = 2.0 / float(seconds[-1] - seconds[0])
     return slope, min(low, slope - count), max(high, slope + count)
 
 

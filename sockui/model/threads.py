@@ -27,7 +27,7 @@ class Threads:
     wchans: Mapping[str, int]  # kernel function -> threads that sleep in it, those in R and Z left out; "" not told
     calls: Mapping[Call, int]  # system call -> threads that sleep in it
     wchans_known: bool  # False: no sleeping thread told, as without permission (PTRACE_MODE_READ, ptrace(2))
-    calls_known: bool  # False: refused (PTRACE_MODE_ATTACH), or this kernel has no such file; ``calls`` is empty
+    calls_known: bool  # False: none told, as without permission (PTRACE_MODE_ATTACH) or where the kernel cannot
 
     @property
     def stopped(self) -> bool:

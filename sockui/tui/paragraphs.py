@@ -1,4 +1,4 @@
-"""Explanations and remedies as paragraphs of a pane.
+"""Explanations, findings and remedies as paragraphs of a pane.
 
 Owns how they are laid out on the screen. Must not hold or change words.
 """
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from sockui.tui.pane import Paragraph, Span
 from sockui.view.explain import Explanation, ProcessExplanation
-from sockui.view.remedy import Remedy, Step
+from sockui.view.remedy import Remedy
+from sockui.view.step import Step
 
 _EFFECT_STYLES = {"reads": "good", "changes settings": "warn", "drops connections": "bad"}
 _ROLES = {"plain": "dim", "seen": "info", "present": "title"}
@@ -48,9 +49,66 @@ def process(about: ProcessExplanation) -> list[Paragraph]:
     return text
 
 
-def remedy(page: Remedy, heading: str) -> list[Paragraph]:
+def finding(said: Said) -> list[Paragraph]:
+    """One finding: what, its numbers, whose turn, what ends it, causes, the first step, what not to do."""
+    text = [
+        Paragraph("", spans=((f"{said.severity.upper()} ", _SEVERITY_STYLES[said.severity]), (said.title, "title"))),
+        Paragraph(said.summary, "strong"),
+    ]
+    if said.forecast:
+        text.append(Paragraph(said.forecast, "bad", lead="Ahead "))
+    if said.trend:
+        text.append(Paragraph(said.trend, lead="Trend "))
+    text += [Paragraph(said.turn, lead="Turn  "), Paragraph(said.ends, lead="Ends  "), GAP]
+    room = max((len(name) for name, _ in said.evidence if len(name) <= _NAME_ROOM), default=0)
+    for name, value in said.evidence:
+        if len(name) <= room:
+            text.append(Paragraph(value, lead=f"{name:<{room}}  "))
+        else:
+            text.append(Paragraph(f"{name}: {value}"))
+    if said.causes:
+        text += [GAP, Paragraph("Possible causes; bold: the numbers speak for it", "title")]
+        for number, cause in enumerate(said.causes, 1):
+            text.append(Paragraph(cause.text, "strong" if cause.likely else "", lead=f"{number} "))
+            if cause.tell:
+                text.append(Paragraph(cause.tell, "dim", lead="  "))
+    if said.steps:
+        text += [GAP, Paragraph(said.steps[0].text, "strong", lead="First "), *_command(said.steps[0])]
+        text.append(Paragraph("r: all steps", "dim", lead="      "))
+    if said.do_not:
+        text += [GAP, *_refusals(said.do_not)]
+    return [*text, GAP]
+
+
+def timeline(findings: Findings, width: int, ascii_only: bool) -> list[Paragraph]:
+    """How many sockets there were in each state, over the session."""
+    lines = {state: series for state, series in findings.timeline.items() if series[1].any()}
+    room = width - 22
+    if not lines or room < 4:
+        return []
+    start = min(float(times[0]) for times, _ in lines.values())
+    step = drawing.step(max(float(times[-1]) for times, _ in lines.values()) - start, room)
+    each = f"{step} s" if step < 60 else f"{step // 60} min" if step < 3600 else f"{step // 3600} h"
+    text = [Paragraph(f"Sockets by state; a character is {each}", "title")]
+    for state in sorted(lines, key=lambda state: -lines[state][1].max()):
+        drawn = drawing.draw(lines[state], start, step, ascii_only)
+        now = int(lines[state][1][-1])
+        text.append(Paragraph("", spans=((f"{state.name:<12}", ""), (f"{now:>7,}  ", "strong"), (drawn, "info"))))
+    return text
+
+
+def time_wait(number: int) -> list[Paragraph]:
+    """What reassures about TIME_WAIT, when there is any."""
+    if not number:
+        return []
+    about = words.state(State.TIME_WAIT.name.lower())
+    text = f"{number:,} in TIME_WAIT: that is normal. {about.sentence} {about.costs}"
+    return [Paragraph(text), GAP]
+
+
+def remedy(page: Page) -> list[Paragraph]:
     """The remediation page. Each step is an anchor."""
-    text = [Paragraph(heading, "title")]
+    text = [Paragraph(page.heading, "title")]
     if page.note:
         text.append(Paragraph(page.note, "warn"))
     rung = ""
@@ -61,9 +119,7 @@ def remedy(page: Remedy, heading: str) -> list[Paragraph]:
         text.append(Paragraph(step.text, lead=f" {number + 1:>2} ", anchor=number))
         text += _command(step, number)
     if page.do_not:
-        text += [GAP, Paragraph("What not to do", "title")]
-        for what, why in page.do_not:
-            text += [Paragraph(what, "bad", lead="  × "), Paragraph(why, lead="    ")]
+        text += [GAP, *_refusals(page.do_not)]
     return text
 
 
@@ -86,3 +142,10 @@ def _command(step: Step, anchor: int = -1) -> list[Paragraph]:
         Paragraph(step.command, "command", lead="    $ ", verbatim=True, anchor=anchor),
         Paragraph(step.effect, _EFFECT_STYLES.get(effect, "dim"), lead="      ", anchor=anchor),
     ]
+
+
+def _refusals(do_not: Sequence[tuple[str, str]]) -> list[Paragraph]:
+    text = [Paragraph("What not to do", "title")]
+    for what, why in do_not:
+        text += [Paragraph(what, "bad", lead="  × "), Paragraph(why, lead="    ")]
+    return text

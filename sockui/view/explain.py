@@ -32,7 +32,8 @@ from sockui.view.format import (
     protocol,
     remote_endpoint,
 )
-from sockui.view.remedy import Step, fill, steps
+from sockui.view.remedy import fill, steps
+from sockui.view.step import Step
 
 WIDTH = 78
 COMMAND_SHOWN = 200

@@ -9,29 +9,22 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from sockui.diagnosis.situations import Situation
 from sockui.knowledge import words
-from sockui.model import Owner, Protocol
+from sockui.model import Owner, Process, Protocol
 from sockui.tracker import Life, Update
 from sockui.view.facts import Facts
 from sockui.view.format import endpoint, escape
+from sockui.view.runtime import runtime_words, theme_of, tools_for
 from sockui.view.settings import Values
+from sockui.view.step import Step
 
-_OF_NAMESPACE = frozenset({"ip", "nstat", "ss", "sysctl", "tcpdump"})
+_OF_NAMESPACE = frozenset({"curl", "ip", "nstat", "redis-cli", "ss", "sysctl", "tcpdump"})
 """First words of the commands that answer for a network namespace; the others are about processes."""
 _NAMESPACE_FILES = "/proc/net/"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to do."""
-
-    rung: str  # one of words.RUNGS
-    text: str  # a sentence
-    command: str | None  # to be pasted in a shell; no newline
-    effect: str  # "reads", "changes settings" or "drops connections", then ", needs root"; "" without a command
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +50,29 @@ def remedy_of(facts: Facts) -> Remedy:
         return Remedy(
             "It has ended", facts.situation, (), (), "This socket has ended: there is nothing to do about it."
         )
-    refusals = tuple((fill(item.what, facts.values), fill(item.why, facts.values)) for item in situation.do_not)
-    return Remedy(situation.title, facts.situation, steps(facts), refusals, _note(facts))
+    refusals = [(fill(item.what, facts.values), fill(item.why, facts.values)) for item in situation.do_not]
+    every = [*steps(facts)]
+    if facts.acting is not None:
+        own, more = for_runtime(facts.acting, theme_of(facts.situation.name.lower()), facts)
+        every, refusals = in_order([*every, *own]), refusals + more
+    return Remedy(situation.title, facts.situation, tuple(every), tuple(refusals), _note(facts))
+
+
+def for_runtime(process: Process, theme: str, facts: Facts) -> tuple[list[Step], list[tuple[str, str]]]:
+    """What only this kind of program has: steps about a theme of ``view.runtime``, and what not to do to it."""
+    runtime = runtime_words(process)
+    known = commands(facts) | {"pid": str(process.pid)}
+    own = [
+        replace(step, command=from_outside(step.command, facts.host.namespace) if step.command else None)
+        for step in tools_for(runtime, theme, known)
+    ]
+    return own, [(item.what, item.why) for item in runtime.do_not] if own else []
+
+
+def in_order(every: Iterable[Step]) -> list[Step]:
+    """Steps in the order of the ladder; within a rung those that only read come first."""
+    harm = {effect: rank for rank, effect in enumerate(("", *words.EFFECTS))}
+    return sorted(every, key=lambda step: (words.RUNGS.index(step.rung), harm[step.effect.split(",")[0]]))
 
 
 def steps(facts: Facts) -> tuple[Step, ...]:

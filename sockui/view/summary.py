@@ -25,7 +25,8 @@ from sockui.view.explain import Explanation, explain_facts, explain_process
 from sockui.view.facts import Facts
 from sockui.view.format import address, count, local_endpoint, protocol, remote_endpoint
 from sockui.view.markdown import code
-from sockui.view.remedy import Step, remedy_of, steps
+from sockui.view.remedy import remedy_of, steps
+from sockui.view.step import Step
 
 EVIDENCE_SHOWN = 4
 GROUPS_SHOWN = 6

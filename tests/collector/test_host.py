@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from sockui.collector import host, open_collector
-from sockui.collector.host import HostReader, parse_counters, parse_sockstat
+from sockui.collector.host import HostReader, parse_conntrack, parse_counters, parse_sockstat
 from sockui.collector.namespace import enter_namespace
+from sockui.model import Host
 
 
 def test_settings_are_what_sysctl_says() -> None:
@@ -113,6 +114,43 @@ def test_sockstat_lines() -> None:
     }
 
 
+def test_conntrack_lines_are_hexadecimal_one_for_each_cpu() -> None:
+    text = (  # as Linux 6.18 writes them; the names of columns have changed over time
+        "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error"
+        "  expect_new expect_create expect_delete search_restart\n"
+        "000000ff  00000000 00000000 00000000 00000007 00000000 00000000 00000000 00000000 0000000a 00000010 00000001"
+        " 00000000  00000000 00000000 00000000 00000000\n"
+        "000000ff  00000000 00000000 00000000 00000009 00000000 00000000 00000000 00000000 00000001 00000002 00000000"
+        " 00000000  00000000 00000000 00000000 00000000\n"
+    )
+    assert parse_conntrack(text) == {
+        "conntrack.insert_failed": 11,
+        "conntrack.drop": 18,
+        "conntrack.early_drop": 1,
+    }
+    assert parse_conntrack("") == {}
+
+
+def test_conntrack_counters_are_there_where_the_kernel_tracks_connections() -> None:
+    told = {name for name in HostReader().read().counters if name.startswith("conntrack.")}
+    exists = Path("/proc/net/stat/nf_conntrack").exists()
+    assert told == ({"conntrack.insert_failed", "conntrack.drop", "conntrack.early_drop"} if exists else set())
+
+
+def test_pages_are_as_big_as_the_kernel_says() -> None:
+    (line,) = [line for line in Path("/proc/self/smaps").read_text().splitlines() if "KernelPageSize" in line][:1]
+    assert HostReader().read().page_size == int(line.split()[1]) * 1024
+
+
+@pytest.mark.parametrize(
+    ("entries", "buckets", "backlog"),
+    [("262144", 131072, 2048), ("-262144", 131072, 2048), ("4096", 2048, 128), (None, None, None)],
+)
+def test_defaults_that_follow_from_the_hash_table(entries: str | None, buckets: int, backlog: int) -> None:
+    told = Host("h", "Linux", {} if entries is None else {"net.ipv4.tcp_ehash_entries": entries})
+    assert (told.default_max_tw_buckets, told.default_max_syn_backlog) == (buckets, backlog)
+
+
 def test_every_setting_named_here_is_spelt_as_some_kernel_spells_it() -> None:
     """Those that this kernel lacks are the ones known to be new, removed, or in a module."""
     missing = {name for name in host.SETTINGS if not Path("/proc/sys", name.replace(".", "/")).exists()}
@@ -147,3 +185,8 @@ def test_the_counters_are_those_of_the_calling_threads_namespace() -> None:
         here = HostReader().read()
     assert told[0].counters["Tcp.ActiveOpens"] == 0 < here.counters["Tcp.ActiveOpens"]
     assert told[0].sockstat["TCP.inuse"] == 0 < here.sockstat["TCP.inuse"]
+    if Path("/proc/sys/net/ipv4/tcp_ehash_entries").exists():  # Linux 6.2
+        there = told[0]
+        assert (there.number("net.ipv4.tcp_ehash_entries") or 0) < 0 < (here.number("net.ipv4.tcp_ehash_entries") or 0)
+        assert there.default_max_tw_buckets == there.number("net.ipv4.tcp_max_tw_buckets")  # nobody set them there
+        assert there.default_max_syn_backlog == there.number("net.ipv4.tcp_max_syn_backlog")

@@ -223,12 +223,15 @@ def test_a_counter_that_is_old_news_is_no_finding(ward: Ward) -> None:
         assert rules(ward.poll(LISTEN, counters=counters)) == []
 
 
-@pytest.mark.parametrize(("used", "dropped", "found"), [(80, 0, []), (81, 0, ["X2"]), (10, 3, ["X2"])])
-def test_connection_tracking(used: int, dropped: int, found: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("used", "drop", "early_drop", "found"), [(80, 0, 0, []), (81, 0, 0, ["X2"]), (10, 3, 0, []), (10, 0, 3, ["X2"])]
+)
+def test_connection_tracking(used: int, drop: int, early_drop: int, found: list[str]) -> None:
     counts = {"net.netfilter.nf_conntrack_count": str(used), "net.netfilter.nf_conntrack_max": "100"}
     ward = Ward(settings=SETTINGS | counts)
-    ward.poll(LISTEN, counters={"conntrack.drop": 0})
-    assert rules(ward.poll(LISTEN, counters={"conntrack.drop": dropped})) == found
+    ward.poll(LISTEN, counters={"conntrack.drop": 0, "conntrack.early_drop": 0})
+    counters = {"conntrack.drop": drop, "conntrack.early_drop": early_drop}
+    assert rules(ward.poll(LISTEN, counters=counters)) == found
 
 
 def test_a_port_that_was_listened_on_and_is_not_free(ward: Ward) -> None:

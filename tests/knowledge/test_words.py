@@ -114,7 +114,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, Any]],
 
     def load(data: dict[str, Any]) -> words.SituationWords:
         words.situation.cache_clear()
-        monkeypatch.setattr(words._File, "open", lambda kind, name: words._File(f"{kind}/{name}.toml", data))
+        monkeypatch.setattr(words.File, "open", lambda kind, name: words.File(f"{kind}/{name}.toml", data))
         return words.situation("made_up")
 
     yield load

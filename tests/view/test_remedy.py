@@ -23,7 +23,8 @@ from sockui.model import Coverage, Host, Known, Owner, Process, Protocol, State,
 from sockui.tracker import Life, Tracker, Update
 from sockui.view.facts import Facts
 from sockui.view.format import escape
-from sockui.view.remedy import Remedy, Step, commands, quote, remedy
+from sockui.view.remedy import Remedy, commands, quote, remedy
+from sockui.view.step import Step
 
 MakeUpdate = Callable[..., Update]
 MakeProcess = Callable[..., Process]

@@ -84,18 +84,24 @@ def _biggest(census: Census) -> Rows:
 
 
 def conntrack(census: Census) -> Iterator[Draft]:
-    """X2: the table of tracked connections is nearly full, or refused new ones."""
+    """X2: the table of tracked connections is nearly full, or was: only then are unanswered entries thrown out.
+
+    Dropped packets alone prove nothing, lost races are counted among them.
+    """
     used, most = (census.host.number(f"net.netfilter.nf_conntrack_{name}") for name in ("count", "max"))
-    dropped = census.risen("conntrack.drop") + census.risen("conntrack.early_drop")
-    if not used or not most or (used <= census.limits.conntrack_share * most and not dropped):
+    dropped, evicted = census.risen("conntrack.drop"), census.risen("conntrack.early_drop")
+    near = bool(used and most and used > census.limits.conntrack_share * most)
+    if not (near or evicted):
         return
     yield Draft(
         "X2",
-        Severity.CRITICAL if dropped else Severity.WARNING,
+        Severity.CRITICAL if evicted or dropped else Severity.WARNING,
         _NONE,
-        count=used,
-        values={"used": used, "most": most, "dropped": dropped},
-        conditions=frozenset({"dropped"} if dropped else ()),
+        count=used or 0,
+        values={"used": used or 0, "most": most or 0, "dropped": dropped, "evicted": evicted},
+        conditions=frozenset(
+            name for name, holds in (("near", near), ("dropped", dropped > 0), ("evicted", evicted > 0)) if holds
+        ),
     )
 
 
