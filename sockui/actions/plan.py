@@ -229,7 +229,7 @@ def _cost_of_closing(update: Update, rows: SocketArray) -> Iterator[str]:
         yield f"Frees the kernel's memory only: {describe(update, leaked)} {stays} open, the leak remains."
     if others := descriptors(update, rows[state != State.CLOSE_WAIT]):
         stays = "stays" if len(others) == 1 else "stay"
-        yield f"{describe(update, others)} {stays} open until closed; its next use fails (ECONNABORTED)."
+        yield f"{describe(update, others)} {stays} open; the process learns of it at its next read or write."
     seen = np.isin(rows["inode"], update.snapshot.holders.inode)
     if unseen := int((held & ~seen).sum()):
         yield f"Which process holds {'it' if len(rows) == 1 else f'{count(unseen)} of them'} cannot be seen."
@@ -255,9 +255,11 @@ def _cost_of_signal(update: Update, process: Process, number: Signals, rows: Soc
         yield f"Nobody can connect to port {ports} until it is started again."
     inodes = {inode for pid, _, inode in descriptors(update, rows) if pid != process.pid}
     if going := len(rows) - len(inodes):
-        yield f"Its {sockets(going)} end with it: {', '.join(by_state(rows[~np.isin(rows['inode'], list(inodes))]))}."
+        which = ", ".join(by_state(rows[~np.isin(rows["inode"], list(inodes))]))
+        yield f"{sockets(going)} {'ends' if going == 1 else 'end'} with it: {which}."
     if inodes:
-        yield f"{sockets(len(inodes))} of it stay: other processes hold them too."
+        stays = "stays: another process holds it" if len(inodes) == 1 else "stay: other processes hold them"
+        yield f"{sockets(len(inodes))} {stays} too."
     if process.unit.endswith(".service"):
         yield f"systemd may start {escape(process.unit)} again."
 

@@ -46,6 +46,14 @@ LOG = "actions.log"
 
 _AGAIN = 0.05  # s between two looks
 _GRACE = 1.0  # s, for a signal that is not meant to end the process
+_END_OF_FILE = "a read gives what had arrived, then end of file; the first write gives ECONNABORTED"
+_AFTER = {  # what the holder of a destroyed socket meets, by the state that it was in
+    (State.CLOSE_WAIT,): f"the leak remains; {_END_OF_FILE}",
+    (State.CLOSING, State.LAST_ACK): _END_OF_FILE,
+    (State.ESTABLISHED, State.SYN_SENT, State.FIN_WAIT1, State.FIN_WAIT2): (
+        "a read gives what had arrived, then ECONNABORTED; so does a write"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +137,16 @@ def _close(plan: Plan, destroyer: Destroyer, seconds: float, answers: dict[int, 
     gone = verdicts[Verdict.GONE]
     refused = len(to_do) - len(hit) - gone
 
-    said = [f"Closed {closed} of {sockets(len(targets))}: the kernel lists {'it' if closed == 1 else 'them'} no more."]
-    if not closed:
-        said = ["Nothing was closed."] if not hit.size else []
+    said = []
+    if closed:
+        what = "Closed" if len(targets) == 1 else f"Closed {count(closed)} of {sockets(len(targets))}"
+        said.append(f"{what}: the kernel lists {'it' if closed == 1 else 'them'} no more.")
+    elif not len(hit):
+        said.append("Nothing was closed.")
     if gone:
         said.append(f"{sockets(gone)} had ended before: the kernel has none with that cookie at those endpoints.")
     if moved_on.any():
-        said.append(f"Left alone, for they had moved on before: {', '.join(by_state(now[moved_on]))}.")
+        said.append(f"Left alone, having moved on before: {', '.join(by_state(now[moved_on]))}.")
     for answer, number in Counter(answers.values()).items():
         if answer.verdict not in (Verdict.CLOSED, Verdict.GONE):
             said.append(f"{sockets(number)} refused: {_refusal(answer)}")
@@ -157,18 +168,10 @@ def _close(plan: Plan, destroyer: Destroyer, seconds: float, answers: dict[int, 
 def _what_stays(plan: Plan, rows: SocketArray) -> list[str]:
     """What the holders of destroyed sockets still have, by a look into /proc."""
     said = []
-    for leak in (True, False):
-        group = rows[(rows["state"] == State.CLOSE_WAIT) == leak]
-        held = [each for each in descriptors(plan.update, group) if _refers_to(*each)]
-        if not held:
-            continue
-        verb = "is" if len(held) == 1 else "are"
-        after = (
-            "the leak remains. A read gives end of file, a write ECONNABORTED"
-            if leak
-            else "the next read or write gives ECONNABORTED, or what had arrived before"
-        )
-        said.append(f"{describe(plan.update, held)} {verb} still open: {after}.")
+    for states, after in _AFTER.items():
+        held = [each for each in descriptors(plan.update, rows[np.isin(rows["state"], states)]) if _refers_to(*each)]
+        if held:
+            said.append(f"{describe(plan.update, held)} {'is' if len(held) == 1 else 'are'} still open: {after}.")
     return said
 
 

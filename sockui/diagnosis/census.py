@@ -100,7 +100,8 @@ class Census:
         return self.at(Situation.LISTEN, Situation.LISTEN_QUEUE_FULL)
 
     @cached_property
-    def _listening_ports(self) -> NDArray[np.bool_]:
+    def listening_ports(self) -> NDArray[np.bool_]:
+        """(65536,) bool: TCP ports that somebody listens on, at whatever address."""
         ports = np.zeros(65536, np.bool_)
         ports[self.sockets["local_port"][self.listeners]] = True
         return ports
@@ -116,7 +117,7 @@ class Census:
         ours, theirs, states = sockets["local_port"][rows], sockets["remote_port"][rows], sockets["state"][rows]
         low, high = self._ephemeral
         to_fixed = ((ours < low) | (ours > high)) & (theirs >= low) & (theirs <= high)
-        return np.asarray((self._listening_ports[ours] | to_fixed) & (states != State.SYN_SENT))
+        return np.asarray((self.listening_ports[ours] | to_fixed) & (states != State.SYN_SENT))
 
     def listener_of(self, rows: Rows) -> Rows:
         """The listener that each of some rows came through, by its local address, then the wildcards; -1 none."""

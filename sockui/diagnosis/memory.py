@@ -68,10 +68,8 @@ class Memory:
         self._asked[rule] = keys
         return before
 
-    def listened(self, listening: NDArray[np.bool_], ports: NDArray[np.uint16]) -> NDArray[np.bool_]:
-        """Ports that somebody listened on in an earlier poll and nobody does now; (65536,) bool."""
-        now = np.zeros(65536, np.bool_)
-        now[ports[listening]] = True
+    def listened(self, now: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Ports that somebody listened on in an earlier poll and nobody does ``now``; both (65536,) bool."""
         gone = self._listened & ~now
         self._listened |= now
         return gone

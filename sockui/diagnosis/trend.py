@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 Series = NDArray[np.float64]
 
 CONFIDENCE = 0.9
-"""How often the interval has the true slope, about: 85 to 99 % over simulated leaks, arrivals and waves of 15 points
-or more; 70 % at the worst, with five points and one arrival in five seconds."""
+"""How often the interval has the true slope, about: 85 to 100 % over simulated leaks, random arrivals, crowds that
+come and go, and random walks of 6 to 300 points."""
 LEAST_POINTS = 5
 """With four points even a strict rise is chance once in 24 orders, too often for something looked at every 2 s."""
 LEAST_SECONDS = 8.0

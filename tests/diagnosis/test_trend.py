@@ -207,7 +207,7 @@ def test_the_interval_covers_leaks_with_random_arrivals(count: int) -> None:
 @pytest.mark.parametrize("count", range(LEAST_POINTS))
 def test_too_few_points_are_no_trend(count: int) -> None:
     seconds = polls(count, 60.0)
-    assert trend(seconds, leak(seconds, 1)) is None
+    assert trend(seconds, leak(polls(9, 60.0), 1)[:count]) is None
 
 
 def test_too_short_a_time_is_no_trend() -> None:
@@ -231,9 +231,10 @@ def test_a_long_series_is_thinned_evenly_in_time() -> None:
     recent = np.arange(3000.0, 3600.0, 2.0)
     seconds = np.concatenate((np.arange(0.0, 3000.0, 30.0), recent))
     assert len(seconds) > 3 * MOST_POINTS
-    found = sure(seconds, leak(seconds, 0.5) + np.arange(len(seconds)) * 7919 % 101)
-    assert found.per_minute == pytest.approx(30, rel=0.05)
-    assert found.high - found.low < 6
+    chance = np.arange(len(seconds)) * 7919 % 101
+    found = sure(seconds, leak(seconds, 0.5) + np.where(chance < 20, 2000, chance))
+    assert found.per_minute == pytest.approx(30, rel=0.1)
+    assert found.growing
 
 
 # --- forecasts ------------------------------------------------------------------------------------------

@@ -10,8 +10,7 @@ from sockui.diagnosis.census import Census, Rows
 from sockui.diagnosis.finding import Draft, Endpoint, Severity
 from sockui.diagnosis.ports import gauges
 from sockui.diagnosis.situations import Situation
-from sockui.model import Owner, Protocol, State
-from sockui.tracker import Life
+from sockui.model import Owner, State
 
 _NONE: Rows = np.empty(0, np.intp)
 _LEFTOVERS = (
@@ -111,23 +110,19 @@ def descriptors(census: Census) -> Iterator[Draft]:
 
 
 def bind_conflict(census: Census) -> Iterator[Draft]:
-    """X1: a port that somebody listened on while sockui watched, that nobody listens on, and that is not free yet."""
-    sockets, update = census.sockets, census.update
-    listening = census.memory.listened(
-        (sockets["state"] == State.LISTEN) & (sockets["protocol"] == Protocol.TCP) & (update.life <= Life.MISSED),
-        sockets["local_port"],
-    )
-    gone = np.flatnonzero(listening)
-    if not len(gone):
-        return
+    """X1: connections that came to a port on which nobody listens any more, and that keep bind() from it."""
+    sockets = census.sockets
+    listened = census.memory.listened(census.listening_ports)
     rows = census.at(*_LEFTOVERS, Situation.BOUND_INACTIVE)
-    rows = census.same_before("X1", rows[np.isin(sockets["local_port"][rows], gone)])  # a restart takes a moment
+    ports = sockets["local_port"][rows]
+    left = listened[ports] | (census.served(rows) & ~census.listening_ports[ports])
+    rows = census.same_before("X1", rows[left])  # a restart takes a moment
     for port in np.unique(sockets["local_port"][rows]).tolist():
         group = rows[sockets["local_port"][rows] == port]
         held = group[sockets["owner"][group] == Owner.PROCESS]
         yield Draft(
             "X1",
-            Severity.WARNING,
+            Severity.WARNING if listened[port] else Severity.INFO,
             group,
             int(sockets["pid"][held[0]]) if len(held) else 0,
             Endpoint(True, 0, 0, port),

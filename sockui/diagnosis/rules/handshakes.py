@@ -86,6 +86,8 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
 
 def backlog_small(census: Census) -> Iterator[Draft]:
     """R17: a listener that has dropped in the past and whose backlog is small, or cut off at somaxconn."""
+    if census.host.counters.get("TcpExt.ListenOverflows") == 0:
+        return  # what was dropped was something else: a bare ACK under TCP_DEFER_ACCEPT, a SYN without a route back
     listeners = census.listeners[census.known(census.listeners, Known.QUEUES | Known.MEMORY)]
     sockets = census.sockets
     backlog = sockets["send_queue"][listeners]
