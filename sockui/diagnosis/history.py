@@ -86,24 +86,6 @@ class History:
             self._values[start : self._polls, column].astype(np.float64),
         )
 
-    def timeline(self, key: Key, width: int) -> NDArray[np.float64]:
-        """The whole session in ``width`` columns, the newest last; (width,), NaN where nothing is known.
-
-        The greatest count in each stretch of time, because a short peak is what somebody looks for; a stretch
-        without a poll repeats the one before. With fewer polls than columns each poll is one column.
-        """
-        line = np.full(width, np.nan)
-        seconds, values = self.series(key)
-        if self._polls <= width:
-            line[width - len(values) :] = values
-        elif len(values):
-            begin, end = self._seconds[0], self._seconds[self._polls - 1]
-            at = np.minimum((seconds - begin) * (width / (end - begin)), width - 1).astype(np.intp)
-            np.fmax.at(line, at, values)
-            filled = np.maximum.accumulate(np.where(np.isnan(line), 0, np.arange(width)))
-            line = line[filled]
-        return line
-
     def _thin(self) -> None:
         """Keep every poll of the newer half, and half as many of the older, evenly over the time they span."""
         half = MOST_POLLS // 2

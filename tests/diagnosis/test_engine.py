@@ -195,8 +195,8 @@ def test_the_trap_in_tcp_fin_timeout(timeout: str, trap: bool) -> None:
 
 def test_orphans_in_fin_wait2(ward: Ward) -> None:
     orphan = {"state": State.FIN_WAIT2, "known": MINI, "timer": Timer.TIMEWAIT, "timer_ms": 30_000}
-    assert rules(ward.poll(*[orphan] * 400)) == []
-    assert rules(ward.poll(*[orphan] * 1001)) == ["R06"]
+    assert rules(ward.poll(LISTEN, *[orphan] * 400)) == []
+    assert rules(ward.poll(LISTEN, *[orphan] * 1001)) == ["R06"]
 
 
 @pytest.mark.parametrize(
