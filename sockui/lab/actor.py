@@ -33,9 +33,7 @@ class Actor:
     def __init__(self) -> None:
         self.sockets: dict[int, socket.socket] = {}
 
-    def op_listen(
-        self, address: str, port: int, backlog: int, rcvbuf: int, defer: int, reuse: bool
-    ) -> dict[str, Any]:
+    def op_listen(self, address: str, port: int, backlog: int, rcvbuf: int, defer: int, reuse: bool) -> dict[str, Any]:
         """A TCP listener; ``rcvbuf`` is inherited by what it accepts, so that windows start small."""
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
@@ -265,7 +263,9 @@ def _syn(source: list[Any], to: list[Any]) -> bytes:
     tcp = struct.pack("!HHIIBBHHH", source[1], to[1], 1, 0, 5 << 4, 0x02, 64240, 0, 0)
     checksum = _checksum(addresses + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(tcp)) + tcp)
     tcp = tcp[:16] + struct.pack("!H", checksum) + tcp[18:]
-    return struct.pack("!BBHHHBBH", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_TCP, 0) + addresses + tcp  # kernel fills the rest
+    return (
+        struct.pack("!BBHHHBBH", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_TCP, 0) + addresses + tcp
+    )  # kernel fills the rest
 
 
 def _checksum(data: bytes) -> int:
@@ -287,7 +287,7 @@ def main() -> None:
         try:
             answer = getattr(actor, f"op_{request.pop('op')}")(**request)
         except OSError as error:
-            answer = {"error": str(error), "errno": error.errno}
+            answer = {"error": error.strerror or str(error), "errno": error.errno}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

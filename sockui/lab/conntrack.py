@@ -17,7 +17,7 @@ _CT_NEW = 1 << 8  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_NEW
 _REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400
 _NESTED = 0x8000
 _TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _PROTOINFO, _TIMEOUT = 1, 2, 3, 4, 7
-_SEEN_REPLY_ASSURED = 1 << 1 | 1 << 2
+_LIVING = 1 << 1 | 1 << 2 | 1 << 3  # IPS_SEEN_REPLY, IPS_ASSURED, IPS_CONFIRMED
 _TCP_ESTABLISHED = 3
 _LIFE = 86_400  # s; nothing renews an entry
 _AT_ONCE = 200  # messages, of 148 bytes each
@@ -32,7 +32,9 @@ def fill(share: float, most: int) -> int:
     """
     wanted = int(_number("max") * share)
     if wanted > most:
-        raise OSError(errno.EFBIG, f"the table of tracked connections would take {wanted:,} entries, more than {most:,}")
+        raise OSError(
+            errno.EFBIG, f"the table of tracked connections would take {wanted:,} entries, more than {most:,}"
+        )
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as kernel:
         for first in range(0, wanted, _AT_ONCE):
             last = min(first + _AT_ONCE, wanted) - 1
@@ -52,7 +54,7 @@ def _message(number: int, flag: int) -> bytes:
     there = f"198.18.{number >> 8 & 255}.{number & 255}", 1024 + (number >> 16)
     body = struct.pack("=BBH", socket.AF_INET, 0, 0)
     body += _tuple(_TUPLE_ORIG, there, _HERE) + _tuple(_TUPLE_REPLY, _HERE, there)
-    body += _attribute(_STATUS, struct.pack("!I", _SEEN_REPLY_ASSURED)) + _attribute(_TIMEOUT, struct.pack("!I", _LIFE))
+    body += _attribute(_STATUS, struct.pack("!I", _LIVING)) + _attribute(_TIMEOUT, struct.pack("!I", _LIFE))
     state = _attribute(1, bytes([_TCP_ESTABLISHED]))  # CTA_PROTOINFO_TCP_STATE in CTA_PROTOINFO_TCP
     body += _attribute(_PROTOINFO | _NESTED, _attribute(1 | _NESTED, state))
     return struct.pack("=IHHII", 16 + len(body), _CT_NEW, _REQUEST | _CREATE | _EXCL | flag, number, 0) + body

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 
 from sockui.lab.namespaces import HERE
 from sockui.lab.scene import Scene, Socket
@@ -56,7 +57,7 @@ def close_wait_unaccepted(scene: Scene) -> None:
 def close_wait_leak(scene: Scene) -> None:
     """One more descriptor that is never closed, until there are no descriptors left."""
     if scene.turn == 0:
-        scene.ask("lab-leaky", "limit", files=256)
+        scene.ask("lab-leaky", "limit", files=256)  # few, so that they run out while somebody looks
     listener = scene.listen("lab-leaky", 9000)
     # A source address for each: a port that came again would meet its old CLOSE_WAIT and end it.
     client = scene.connect("lab-client", listener.local, source=f"127.9.{scene.turn // 250}.{scene.turn % 250 + 1}")
@@ -65,11 +66,21 @@ def close_wait_leak(scene: Scene) -> None:
     except OSError as error:
         if error.errno != errno.EMFILE:
             raise
-        scene.finished = True
+        scene.finished = time.monotonic()
         return
     closed = client.close()
     server.read()
     scene.held(State.CLOSE_WAIT, server, closed)
+
+
+def close_wait_sending(scene: Scene) -> None:
+    """Half of a conversation is over; the other half is not read."""
+    server, client = scene.pair("lab-db", 5456, "lab-worker", rcvbuf=4096)
+    closed = server.shutdown()
+    client.read()
+    client.fill()
+    scene.held(State.CLOSE_WAIT, client, closed)
+    scene.held(State.FIN_WAIT2, server, closed)
 
 
 # --- healthy, idle, and not really there ----------------------------------------------------------
@@ -101,11 +112,12 @@ def bound_inactive(scene: Scene) -> None:
 
 
 def ghost_close(scene: Scene) -> None:
-    """The peer resets; the descriptor stays open, on a socket that is in no table."""
-    server, client = scene.pair("lab-api", 8089, "lab-worker")
-    reset = server.close("reset")
-    client.await_state(State.CLOSE)
-    scene.held(State.CLOSE, client, reset)
+    """The peer resets; the descriptors stay open, on sockets that are in no table."""
+    for _ in range(6):
+        server, client = scene.pair("lab-api", 8089, "lab-worker")
+        reset = server.close("reset")
+        client.await_state(State.CLOSE)
+        scene.held(State.CLOSE, client, reset)
 
 
 # --- handshakes -----------------------------------------------------------------------------------
@@ -128,7 +140,7 @@ def syn_recv(scene: Scene) -> None:
     listener = scene.listen("lab-api", 8443, on=HERE, backlog=4)
     for index, source in enumerate(scene.nobody(4)):
         sender = (source, 40000 + index)
-        at = scene.ask("lab-peer", "syn", source=sender, to=listener.local)["at"]
+        at = scene.ask("lab-peer", "syns", sources=[sender], to=listener.local)["at"]
         scene.alone(State.SYN_RECV, listener.local, sender, at)
 
 
@@ -163,6 +175,15 @@ def retransmitting(scene: Scene) -> None:
     far = scene.far()
     _, client = scene.pair("lab-peer", 443, "lab-worker", on=far)
     scene.blackhole(far)
+    client.send(500)
+    scene.held(State.ESTABLISHED, client, client.at)
+
+
+def host_unreachable(scene: Scene) -> None:
+    """Data for a host that is gone: the kernel knows, and repeats faster than into silence (RFC 6069)."""
+    far = scene.far()
+    _, client = scene.pair("lab-peer", 443, "lab-worker", on=far)
+    scene.unplug(far)
     client.send(500)
     scene.held(State.ESTABLISHED, client, client.at)
 
@@ -234,26 +255,6 @@ def closing(scene: Scene) -> None:
     client.await_state(State.CLOSING)
     client.close()
     _closed(scene, State.CLOSING, client, at)
-
-
-# --- limits ---------------------------------------------------------------------------------------
-
-
-def port_exhaustion(scene: Scene) -> None:
-    """48 connections to one place where 50 ephemeral ports are all there are."""
-    scene.ask("lab-worker", "sysctl", name="net/ipv4/ip_local_port_range", value="40000 40049")
-    listener = scene.listen("lab-peer", 443, on=scene.far(), backlog=64)
-    for _ in range(48):
-        client = scene.connect("lab-worker", listener.local)
-        scene.held(State.ESTABLISHED, client, client.at)
-
-
-def udp_drops(scene: Scene) -> None:
-    """Datagrams for a receiver whose buffer has been full for long."""
-    if scene.turn == 0:
-        receiver = scene.bind("lab-api", 8125, socket.SOCK_DGRAM, rcvbuf=4096)
-        scene.held(State.CLOSE, receiver, receiver.at)
-    scene.ask("lab-client", "datagrams", to=scene.made[0].local, count=20)
 
 
 def _closed(scene: Scene, state: State, by: Socket, at: float) -> None:

@@ -72,6 +72,15 @@ class Namespaces:
         """Let everything that the lab sends to ``address`` vanish; what comes from there still arrives."""
         _ip("-n", self.name, "neigh", "replace", address, "lladdr", _NOBODY, "nud", "permanent", "dev", _LINK)
 
+    def close_far(self, address: str) -> None:
+        """Take an address from the peer: the kernel asks for it in vain, and reports the host as unreachable."""
+        _ip("-n", self.peer, "address", "delete", f"{address}/32", "dev", _LINK)
+        _ip("-n", self.name, "neigh", "delete", address, "dev", _LINK)
+
+    def route(self, network: str, gateway: str) -> None:
+        """Let what the lab sends to ``network`` go by way of ``gateway``."""
+        _ip("-n", self.name, "route", "replace", network, "via", gateway, "dev", _LINK)
+
     @property
     def broken(self) -> bool:
         """Whether the process that would remove the namespaces is gone."""

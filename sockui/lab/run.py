@@ -41,6 +41,7 @@ class Lab:
         self.recipes = choose(names)
         self.namespace = namespace if may_make_namespaces() else None
         self.skipped: dict[str, str] = {}  # recipe name -> why it was not made
+        self.finished: dict[str, float] = {}  # recipe name -> CLOCK_MONOTONIC when it had grown as far as it can
         self.broken: str | None = None  # why the lab cannot go on
         self._say = say
         self._scenes: dict[str, list[Scene]] = {}  # oldest first
@@ -102,10 +103,13 @@ class Lab:
             if len(scenes) > 2:
                 scenes.pop(0).strike()
             again = recipe.again_after if scene.lasts is None else scene.lasts * 0.75
-            if again is None or scene.finished:
+            if scene.finished is not None:
+                self.finished[recipe.name] = scene.finished
+            if again is None or scene.finished is not None:
                 self._due.pop(recipe.name, None)
             else:
-                self._due[recipe.name] = time.monotonic() + again
+                now = time.monotonic()
+                self._due[recipe.name] = max(now, self._due.get(recipe.name, now) + again)  # a rate that does not drift
 
     def _first(self, recipe: Recipe) -> None:
         if recipe.needs_root and not self.namespace:
@@ -189,12 +193,21 @@ def run_lab(names: Sequence[str], *, namespace: str = "lab", out: TextIO | None 
 
 
 def list_lab(out: TextIO | None = None) -> None:
-    """Write the table of what can be made."""
+    """Write the table of what can be made, in 80 columns."""
     stream = out or sys.stdout
-    stream.write(f"{'NAME':<22} {'STATE':<12} {'ROOT':<5}WHAT\n")
-    for recipe in RECIPES:
-        root = "yes" if recipe.needs_root else ""
-        stream.write(f"{recipe.name:<22} {recipe.state.name:<12} {root:<5}{recipe.says}\n")
+
+    def table(recipes: Sequence[Recipe]) -> None:
+        stream.write(f"{'NAME':<22} {'STATE':<12} {'ROOT':<5}WHAT\n")
+        for recipe in recipes:
+            root = "yes" if recipe.needs_root else ""
+            stream.write(f"{recipe.name:<22} {recipe.state.name:<12} {root:<5}{recipe.says}\n")
+
+    table([recipe for recipe in RECIPES if not recipe.alone])
+    stream.write(
+        "\nOnly when named, one at a time: they make masses of sockets, or change the\n"
+        "settings of the lab's own network namespace, which would spoil the others.\n"
+    )
+    table([recipe for recipe in RECIPES if recipe.alone])
 
 
 def _line(made: Made, recipe: Recipe, more: int) -> str:

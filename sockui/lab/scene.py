@@ -73,7 +73,7 @@ class Actor:
             raise ActorDiedError(f"the lab's process {self.name} (pid {self.pid}) died")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise OSError(answer["errno"], answer["error"])
+            raise OSError(*([answer["errno"]] if answer["errno"] else []), answer["error"])
         return answer
 
     @property
@@ -181,7 +181,7 @@ class Scene:
         self.turn = 0
         self.made: list[Made] = []
         self.lasts: float | None = None  # s, set where a sysctl decides it
-        self.finished = False  # set by a recipe that has grown as far as it can
+        self.finished: float | None = None  # CLOCK_MONOTONIC, set by a recipe that has grown as far as it can
         self._number = number
         self._cast = cast
         self._listeners: dict[tuple[str, int], Socket] = {}
@@ -195,14 +195,24 @@ class Scene:
     # --- making -----------------------------------------------------------------------------------
 
     def listen(
-        self, who: str, port: int, *, on: str = LOOPBACK, backlog: int = 16, rcvbuf: int = 0, defer: int = 0
+        self,
+        who: str,
+        port: int,
+        *,
+        on: str = LOOPBACK,
+        backlog: int = 16,
+        rcvbuf: int = 0,
+        defer: int = 0,
+        reuse: bool = True,
     ) -> Socket:
-        """A listener, the same one when asked again. Without root the kernel picks the port."""
-        if (who, port) not in self._listeners:
+        """A listener, the same one when asked again while it is open. Without root the kernel picks the port."""
+        listener = self._listeners.get((who, port))
+        if listener is None or not listener.open:
             wanted = port + self.turn % 3 if self.has_root else 0
-            answer = self.ask(who, "listen", address=on, port=wanted, backlog=backlog, rcvbuf=rcvbuf, defer=defer)
-            self._listeners[who, port] = self._socket(who, answer)
-        return self._listeners[who, port]
+            options = {"backlog": backlog, "rcvbuf": rcvbuf, "defer": defer, "reuse": reuse}
+            listener = self._socket(who, self.ask(who, "listen", address=on, port=wanted, **options))
+            self._listeners[who, port] = listener
+        return listener
 
     def bind(self, who: str, port: int, kind: int = socket.SOCK_STREAM, rcvbuf: int = 0) -> Socket:
         """A bound socket that neither listens nor connects. Without root the kernel picks the port."""
@@ -229,6 +239,11 @@ class Scene:
         """Have a process do something that makes no socket to keep."""
         return self._cast[who].call(op, **arguments)
 
+    def set(self, name: str, value: str) -> None:
+        """Change a sysctl of the lab's own network namespace, which is lost with it."""
+        self._namespaces()
+        self.ask("lab-client", "sysctl", name=name, value=value)
+
     def far(self) -> str:
         """An address of the peer that no other recipe, nor the last makings of this one, use."""
         address = f"10.9.{self._number}.{self.turn % 4 + 1}"
@@ -238,6 +253,17 @@ class Scene:
     def blackhole(self, address: str) -> None:
         """From now on nothing that is sent to this address of the peer arrives."""
         self._namespaces().blackhole(address)
+
+    def unplug(self, address: str) -> None:
+        """From now on the peer does not have this address, and nobody answers when it is asked for (ARP)."""
+        self._namespaces().close_far(address)
+
+    def strangers(self, count: int) -> list[Address]:
+        """At most 256 senders far away, others in each turn (198.18.0.0/15, RFC 2544); what they are sent is lost."""
+        (gateway,) = self.nobody()
+        self._namespaces().route("198.18.0.0/15", gateway)
+        numbers = range(self.turn * 256, self.turn * 256 + count)
+        return [(f"198.{18 + (n >> 16 & 1)}.{n >> 8 & 255}.{n & 255}", 1024 + n % 60000) for n in numbers]
 
     def nobody(self, count: int = 1) -> list[str]:
         """Addresses beyond the link that swallow everything and belong to nobody."""
@@ -263,6 +289,16 @@ class Scene:
         """The kernel alone has it."""
         self._await_row(state, local, remote)
         self._add(state, local, remote, at, None, 0)
+
+    def found(self, state: State, *, local: int = 0, remote: int = 0, least: int = 1, at: float | None = None) -> None:
+        """The kernel alone has them, ``least`` or more, known by a port; they replace what was made so far."""
+        answer = self.ask("lab-api", "await_rows", state=state, local=local, remote=remote, least=least)
+        rows = answer["rows"]
+        if len(rows) < least:
+            raise SockuiError(f"the kernel was to have {least} sockets in {state.name}; it has {len(rows)}")
+        self.made.clear()
+        for near, far in rows:
+            self._add(state, (near[0], near[1]), (far[0], far[1]), at, None, 0)
 
     def strike(self) -> None:
         """Close what is still open of this scene, and take it off the list."""

@@ -18,6 +18,7 @@ from sockui.collector.linux import DUMPS, NetlinkCollector
 from sockui.collector.netlink import NETLINK_SOCK_DIAG, RECEIVE
 from sockui.collector.owners import OwnerResolver
 from sockui.collector.processes import ProcessTable
+from sockui.diagnosis.engine import Diagnosis
 from sockui.tracker import Tracker, Update
 from sockui.view import query, table_view
 from sockui.view.table_view import Sort, TableView
@@ -61,9 +62,10 @@ class Refresh:
     def __init__(self) -> None:
         self._collector = NetlinkCollector()
         self._tracker = Tracker()
+        self._diagnosis = Diagnosis()
         self._query = query.compile(FILTER)
         self._view: TableView | None = None
-        self.collect, self.track, self.view = 0.0, 0.0, 0.0  # CPU s of the last call
+        self.collect, self.track, self.diagnose, self.view = 0.0, 0.0, 0.0, 0.0  # CPU s of the last call
 
     def __call__(self) -> None:
         times = [time.process_time()]
@@ -71,9 +73,11 @@ class Refresh:
         times.append(time.process_time())
         update = self._tracker.update(snapshot)
         times.append(time.process_time())
+        self._diagnosis.update(update)
+        times.append(time.process_time())
         self._view = table_view.build(update, self._query, Sort(), self._view)
         times.append(time.process_time())
-        self.collect, self.track, self.view = (after - before for before, after in pairwise(times))
+        self.collect, self.track, self.diagnose, self.view = (after - before for before, after in pairwise(times))
 
     @property
     def update(self) -> Update:
@@ -110,7 +114,9 @@ def measure(crowd: Crowd, repeats: int) -> Iterator[Line]:
             ours.append(_milliseconds(refresh))
             attribute = _milliseconds(lambda: owners.attribute(refresh.update.snapshot.sockets))
             decode = 1000 * refresh.collect - attribute - dumps[-1]
-            parts.append((decode, attribute, 1000 * refresh.track, 1000 * refresh.view))
+            parts.append(
+                (decode, attribute, 1000 * refresh.track, 1000 * refresh.diagnose, 1000 * refresh.view)
+            )
             ss.append(1000 * _cpu_seconds_of(SS))
         yield Line(
             f"One refresh at {crowd.sockets:,} sockets, CPU, {what}",
@@ -118,7 +124,6 @@ def measure(crowd: Crowd, repeats: int) -> Iterator[Line]:
             Spread.of(ours),
             (Peer.paired("bare kernel dump", ours, dumps, 1.6), Peer.paired(" ".join(SS), ours, ss, 0.1)),
             limited_by=f"on top of the dump, ms: {_medians(parts)}",
-            note="findings are not in it: there are none yet",
         )
     bare.close()
     refresh.close()
@@ -126,7 +131,7 @@ def measure(crowd: Crowd, repeats: int) -> Iterator[Line]:
 
 def _medians(parts: list[tuple[float, ...]]) -> str:
     medians = [Spread.of(values).typical for values in zip(*parts, strict=True)]
-    names = ("decoding", "owners", "ages and tracker", "filter and sort")
+    names = ("decoding", "owners", "ages and tracker", "findings", "filter and sort")
     return ", ".join(f"{name} {median:.0f}" for name, median in zip(names, medians, strict=True))
 
 

@@ -123,10 +123,15 @@ def test_time_wait_are_many_and_on_the_servers_side(load: Load) -> None:
 
 def test_a_load_that_breaks_off_is_an_error_and_leaves_nothing() -> None:
     name = f"healthy-broken-{os.getpid()}"
-    pids = []
-    with pytest.raises(AssertionError, match="the load broke off"), healthy_load(name) as load:
-        pids = [process.pid for process in load.processes.values()]
-        os.kill(load.processes["web"].pid, signal.SIGKILL)
-        until(lambda: {"web", "visitor"} <= set(load.dead()), "the visitor misses the web server")
+    pids: list[int] = []
+
+    def break_it() -> None:
+        with healthy_load(name) as load:
+            pids.extend(process.pid for process in load.processes.values())
+            os.kill(load.processes["web"].pid, signal.SIGKILL)
+            until(lambda: {"web", "visitor"} <= set(load.dead()), "the visitor misses the web server")
+
+    with pytest.raises(AssertionError, match="the load broke off"):
+        break_it()
     assert name not in list_namespaces()
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import subprocess
 import sys
 import time
@@ -14,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sockui.lab.recipes import RECIPES
+from sockui.lab.recipes import choose
 from sockui.lab.run import Lab
-from sockui.lab.scene import NOWHERE, Address, Made
 from sockui.model import State
+from tests.lab.seen import Row, drops, inodes, number, of, row_of, rows, spelt, sysctl, until
 
 pytestmark = [
     pytest.mark.kernel,
@@ -25,6 +24,8 @@ pytestmark = [
 ]
 
 BEFORE_AND_AFTER: list[float] = []
+SCHEDULED = 2.0
+"""Seconds that a process of the lab may wait for a processor between its system call and reading the clock."""
 
 
 @pytest.fixture(scope="module")
@@ -33,81 +34,6 @@ def lab(namespace: str) -> Iterator[Lab]:
     with Lab(namespace=namespace) as lab:
         BEFORE_AND_AFTER.append(time.monotonic())
         yield lab
-
-
-@dataclass
-class Row:
-    state: str
-    recv_queue: int
-    send_queue: int
-    local: str
-    remote: str
-    timer: str  # "" none
-    timer_seconds: float
-    retransmits: int
-    inode: int
-    rest: str
-
-
-def rows(namespace: str, *options: str) -> list[Row]:
-    command = ["ip", "netns", "exec", namespace, "ss", "-tanoieH", "--oneline", *options]
-    found = []
-    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
-        state, recv_queue, send_queue, local, remote, *rest = line.split()
-        timer = re.search(r"timer:\((\w+),([^,]+),(\d+)\)", line)
-        inode = re.search(r"ino:(\d+)", line)
-        found.append(
-            Row(
-                state,
-                int(recv_queue),
-                int(send_queue),
-                local,
-                remote,
-                timer[1] if timer else "",
-                seconds(timer[2]) if timer else 0,
-                int(timer[3]) if timer else 0,
-                int(inode[1]) if inode else 0,
-                " ".join(rest),
-            )
-        )
-    return found
-
-
-def seconds(text: str) -> float:
-    """As ss 6.1 writes them: 1min2sec, 33sec, 312ms, and 9.348ms for 9.348 s."""
-    minutes = re.search(r"(\d+)min", text)
-    rest = re.search(r"([\d.]+)(sec|ms)", text)
-    total = float(minutes[1]) * 60 if minutes else 0.0
-    if rest:
-        total += float(rest[1]) / (1000 if rest[2] == "ms" and "." not in rest[1] else 1)
-    return total
-
-
-def spelt(address: Address) -> str:
-    return "0.0.0.0:*" if address == NOWHERE else f"{address[0]}:{address[1]}"
-
-
-def row_of(namespace: str, made: Made) -> Row | None:
-    for row in rows(namespace):
-        if (row.local, row.remote) == (spelt(made.local), spelt(made.remote)):
-            return row
-    return None
-
-
-def until(condition: Callable[[], bool], wanted: str, limit: float = 10) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, wanted
-        time.sleep(0.05)
-
-
-def number(name: str, row: Row) -> int:
-    found = re.search(rf"\b{name}:(\d+)", row.rest)
-    return int(found[1]) if found else 0
-
-
-def of(lab: Lab, name: str, state: State | None = None) -> list[Made]:
-    return [made for made in lab.made if made.name == name and state in (None, made.state)]
 
 
 @dataclass
@@ -128,6 +54,13 @@ SIGNS = [
     Sign("close-wait-unread", S.CLOSE_WAIT, "CLOSE-WAIT", lambda row: row.recv_queue == 301 and not row.timer),
     Sign("close-wait-read", S.CLOSE_WAIT, "CLOSE-WAIT", lambda row: row.recv_queue == 0 and "-->" in row.rest),
     Sign("close-wait-unaccepted", S.CLOSE_WAIT, "CLOSE-WAIT", lambda row: row.recv_queue == 1, held=False),
+    Sign(
+        "close-wait-sending",
+        S.CLOSE_WAIT,
+        "CLOSE-WAIT",
+        lambda row: row.recv_queue == 0 and row.send_queue > 0 and row.timer == "persist",
+    ),
+    Sign("close-wait-sending", S.FIN_WAIT2, "FIN-WAIT-2", lambda row: row.recv_queue > 0 and "<--" in row.rest),
     Sign("close-wait-leak", S.CLOSE_WAIT, "CLOSE-WAIT", lambda row: row.recv_queue == 0 and row.send_queue == 0),
     Sign("fin-wait2-held", S.FIN_WAIT2, "FIN-WAIT-2", lambda row: not row.timer and "<--" in row.rest),
     Sign("fin-wait2-orphan", S.FIN_WAIT2, "FIN-WAIT-2", lambda row: row.timer == "timewait", held=False),
@@ -163,6 +96,12 @@ SIGNS = [
         "ESTAB",
         lambda row: row.send_queue == 500 and row.retransmits >= 3 and row.retransmits == number("backoff", row),
     ),
+    Sign(
+        "host-unreachable",
+        S.ESTABLISHED,
+        "ESTAB",
+        lambda row: row.send_queue == 500 and row.retransmits >= 3 and row.retransmits > number("backoff", row),
+    ),
     Sign("half-open", S.ESTABLISHED, "ESTAB", lambda row: not row.timer and row.send_queue == 0),
     Sign("port-exhaustion", S.ESTABLISHED, "ESTAB", lambda row: 40000 <= int(row.local.rpartition(":")[2]) <= 40049),
 ]
@@ -174,7 +113,7 @@ def test_state_is_there_with_its_signature(lab: Lab, namespace: str, sign: Sign)
     assert found
     for made in found:
         seen = row_of(namespace, made)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while seen is not None and not sign.signature(seen) and time.monotonic() < deadline:
             time.sleep(0.1)
             seen = row_of(namespace, made)
@@ -187,36 +126,35 @@ def test_state_is_there_with_its_signature(lab: Lab, namespace: str, sign: Sign)
             assert made.inode in inodes(made.pid)
 
 
-def inodes(pid: int) -> list[int]:
-    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    return [int(link[8:-1]) for link in links if link.startswith("socket:[")]
-
-
 def test_every_recipe_is_made_and_tested(lab: Lab) -> None:
     assert lab.skipped == {}
     assert lab.broken is None
-    assert {made.name for made in lab.made} == {recipe.name for recipe in RECIPES}
+    assert {made.name for made in lab.made} == {recipe.name for recipe in lab.recipes}
     elsewhere = {"zero-window", "bound-inactive", "ghost-close", "udp-drops"}
-    assert {sign.name for sign in SIGNS} | elsewhere == {recipe.name for recipe in RECIPES}
-    for recipe in RECIPES:
-        assert recipe.state in {made.state for made in of(lab, recipe.name)}
+    in_test_limits = {"listen-overflow", "backlog-small", "descriptors-gone", "port-leftovers"}
+    assert {sign.name for sign in SIGNS} | elsewhere | in_test_limits == {recipe.name for recipe in lab.recipes}
+    for recipe in lab.recipes:
+        if recipe.name != "port-leftovers":  # has another state in every other turn
+            assert recipe.state in {made.state for made in of(lab, recipe.name)}
 
 
 def test_entry_times_lie_in_the_making(lab: Lab) -> None:
     before, after = BEFORE_AND_AFTER
-    first = [made for made in lab.made if made.name != "close-wait-leak"]
+    first = [made for made in lab.made if made.name not in ("close-wait-leak", "port-leftovers")]
     assert first
     assert all(made.made_at_monotonic is not None and before < made.made_at_monotonic < after for made in first)
 
 
 def test_entry_time_agrees_with_the_kernels_timer(lab: Lab, namespace: str) -> None:
     for name in ("time-wait", "fin-wait2-orphan"):
-        (made,) = of(lab, name)
-        row = row_of(namespace, made)
-        assert row is not None
+        made = of(lab, name)[-1]
         assert made.made_at_monotonic is not None
-        age = time.monotonic() - made.made_at_monotonic
-        assert abs(60 - row.timer_seconds - age) < 1.5  # ss rounds to a second
+        begun = time.monotonic()
+        row = row_of(namespace, made)
+        ended = time.monotonic()
+        assert row is not None
+        entered_before, entered_after = ended + row.timer_seconds - 60, begun + row.timer_seconds - 60
+        assert entered_after - 1.5 < made.made_at_monotonic < entered_before + SCHEDULED + 1.5  # ss rounds to a second
 
 
 def test_entry_time_agrees_with_the_last_ack(lab: Lab, namespace: str) -> None:
@@ -227,7 +165,7 @@ def test_entry_time_agrees_with_the_last_ack(lab: Lab, namespace: str) -> None:
     ended = time.monotonic()
     assert row is not None
     last_ack = number("lastack", row) / 1000
-    assert begun - last_ack - 0.01 <= made.made_at_monotonic <= ended - last_ack + 0.05
+    assert begun - last_ack - 0.01 <= made.made_at_monotonic <= ended - last_ack + SCHEDULED
 
 
 def test_zero_window_at_both_ends(lab: Lab, namespace: str) -> None:
@@ -284,11 +222,12 @@ except OSError as error:
     assert done.stdout.strip() == str(errno.EADDRINUSE)
 
 
-def test_ghost_is_a_descriptor_without_a_row(lab: Lab, namespace: str) -> None:
-    (made,) = of(lab, "ghost-close")
-    assert made.inode in inodes(made.pid)
-    assert row_of(namespace, made) is None
-    assert not [row for row in rows(namespace) if row.inode == made.inode]
+def test_ghosts_are_descriptors_without_a_row(lab: Lab, namespace: str) -> None:
+    made = of(lab, "ghost-close")
+    assert len(made) >= 5
+    ghosts = {each.inode for each in made}
+    assert ghosts <= set(inodes(made[0].pid))
+    assert not ghosts & {row.inode for row in rows(namespace)}
 
 
 def test_half_open_has_no_other_end(lab: Lab, namespace: str) -> None:
@@ -305,8 +244,7 @@ def test_syn_sent_meets_a_full_listener_and_a_black_hole(lab: Lab, namespace: st
 
 
 def test_ports_are_nearly_exhausted(lab: Lab, namespace: str) -> None:
-    command = ["ip", "netns", "exec", namespace, "cat", "/proc/sys/net/ipv4/ip_local_port_range"]
-    first, last = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
+    first, last = map(int, sysctl(namespace, "net/ipv4/ip_local_port_range").split())
     made = of(lab, "port-exhaustion")
     assert len({each.remote for each in made}) == 1
     assert len({each.local[1] for each in made}) >= 0.95 * (last - first + 1)
@@ -316,24 +254,13 @@ def test_ports_are_nearly_exhausted(lab: Lab, namespace: str) -> None:
 def test_udp_drops_rise(lab: Lab, namespace: str) -> None:
     (made,) = of(lab, "udp-drops")
 
-    def drops() -> int:
-        command = ["ip", "netns", "exec", namespace, "ss", "-uanmeH", "--oneline"]
-        (line,) = [
-            line
-            for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-            if f"ino:{made.inode} " in line
-        ]
-        found = re.search(r",d(\d+)\)", line)
-        assert found
-        return int(found[1])
-
-    before = drops()
+    before = drops(namespace, made.inode, "--udp")
     assert before > 0
-    until(lambda: drops() > before, "more drops")
+    until(lambda: drops(namespace, made.inode, "--udp") > before, "more drops")
 
 
 def test_what_ends_is_made_again_while_the_old_one_lives(namespace: str) -> None:
-    names = [recipe.name for recipe in RECIPES if recipe.ends_after]
+    names = [recipe.name for recipe in choose([]) if recipe.ends_after]
     with Lab(names, namespace=f"{namespace}-again") as lab:
         first = lab.made
         for recipe in lab.recipes:
