@@ -3,21 +3,22 @@
 Owns the command line and everything that goes to stderr. Must not read the kernel, judge or format sockets; it is
 the only importer of ``sockui.tui``, and only when the UI is what is wanted.
 
-Exit codes: 0 fine; 2 wrong usage, configuration or filter; 3 the sockets cannot be read; 70 an error in sockui itself
-(a report is kept); 74 the output cannot be written; 130 Ctrl-C. A reader that closes the pipe early is fine.
+Exit codes: 0 fine; 1 ``diagnose`` found something of at least ``--fail-on``; 2 wrong usage, configuration or filter;
+3 the sockets cannot be read; 70 an error in sockui itself (a report is kept); 74 the output cannot be written; 130
+Ctrl-C. A reader that closes the pipe early is fine.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from sockui import __version__
+from sockui.arguments import help_text, parse
 from sockui.errors import FilterError, SockuiError, UsageError
 
 if TYPE_CHECKING:
@@ -26,33 +27,9 @@ if TYPE_CHECKING:
     from sockui.config import Config
     from sockui.model import Coverage
 
-_COMMANDS = ("list", "explain", "lab")
 _CONDITION = frozenset((*"()&|<>=!~,", "and", "or", "not", "state", "exclude", "src", "dst", "sport", "dport", "dev"))
 """What makes a filter more than bare words."""
 _NEAR = 0.75  # of difflib: a slip or two in a word; what only shares some letters is not suggested
-
-_DESCRIPTION = """\
-What is wrong with the connections on this host, since when, and what to do.
-
-  sockui [FILTER...]         look at it live
-  sockui list [FILTER...]    print the sockets once
-  sockui explain STATE       what a TCP state means and what ends it
-  sockui lab [STATE...]      make real sockets that are stuck in a state, to try sockui on"""
-
-_EPILOG = """\
-filters are those of ss, and fields by name; words by themselves search in what is shown:
-  sockui state close-wait and dport = :443
-  sockui 'age > 5m and process ~ java'
-  sockui -- list             searches for the word "list"
-
-examples:
-  sockui list --format json state close-wait | jq '.sockets[].pid'
-  sockui list --sort -age --columns process,state,age,remote
-  sockui explain close-wait
-  sockui --print-config > sockui.toml && sockui --config sockui.toml
-
-exit codes: 0 fine; 2 wrong usage or filter; 3 the sockets cannot be read; 70 an error in sockui, a report is kept;
-74 the output cannot be written; 130 Ctrl-C"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,96 +55,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    parser = _parser()
-    options, command, words = _parse(parser, arguments)
+    options, command, words = parse(arguments)
     if options.help:
-        return _print(parser.format_help())
+        return _print(help_text())
     if options.version:
         return _print(f"sockui {__version__}\n")
     if options.print_config:
         from sockui.config import template
 
         return _print(template())
-    if command != "list" and (options.format or options.columns is not None):
-        raise UsageError("--format and --columns belong to `sockui list`")
-    if command != "lab" and options.list:
-        raise UsageError("--list belongs to `sockui lab`; the sockets are printed by `sockui list`")
     if options.netns is not None:
         from sockui.collector.namespace import enter_namespace
 
         enter_namespace(options.netns)
     if command == "explain":
-        return _explain(words)
+        return _explain(" ".join(words), options)
     if command == "lab":
         return _lab(words, only_list=options.list)
     config = _configure(options)
     if command == "list":
-        return _list(config, " ".join(words), options.format or "table", options.netns or "")
+        return _list(config, " ".join(words), options.format, options.netns or "")
+    if command == "diagnose":
+        return _diagnose(config, " ".join(words), options)
     return _ui(config, " ".join(words) or config.filter, options.netns or "")
-
-
-def _parser() -> argparse.ArgumentParser:
-    import argparse  # late: `import sockui.cli` stays free
-
-    class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> None:  # type: ignore[override]  # the same way out as every wrong usage
-            raise UsageError(f"{message}\n(sockui --help shows what is understood)")
-
-    parser = Parser(
-        "sockui",
-        usage="sockui [list | explain | lab] [FILTER... | STATE...] [options]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False,
-        allow_abbrev=False,
-    )
-    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-
-    reading = parser.add_argument_group("what is read and how it is put in order")
-    reading.add_argument("--sort", metavar="NAME", help="a column; -NAME or NAME:desc begins with the largest")
-    reading.add_argument("--source", metavar="auto|netlink|psutil", help="where sockets are read from")
-    reading.add_argument("--netns", metavar="NAME|PID", help="look into this network namespace (needs root)")
-
-    listing = parser.add_argument_group("sockui list")
-    formats = ("table", "json", "ndjson", "csv", "markdown")
-    listing.add_argument("--format", choices=formats, metavar="|".join(formats), help="table unless said otherwise")
-    listing.add_argument("--columns", metavar="A,B,C", help="which columns, in this order")
-
-    ui = parser.add_argument_group("the UI")
-    ui.add_argument("--interval", metavar="SECONDS", help="between two looks: 2, 0.5, 500ms; at least 0.1")
-    ui.add_argument("--theme", metavar="dark|light|ansi|mono", help="colours; mono for none")
-    ui.add_argument("--no-mouse", dest="mouse", action="store_const", const="false", help="leave it to the terminal")
-
-    lab = parser.add_argument_group("sockui lab")
-    lab.add_argument("--list", action="store_true", help="what can be made, and make nothing")
-
-    general = parser.add_argument_group("configuration and help")
-    general.add_argument("--config", metavar="FILE", help="instead of the usual configuration file")
-    general.add_argument("--print-config", action="store_true", help="print a file with every setting and its meaning")
-    general.add_argument("--version", action="store_true", help="print the version")
-    general.add_argument("-h", "--help", action="store_true", help="print this")
-    return parser
-
-
-def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, str | None, list[str]]:
-    """Split a command line into options, command (None: the UI) and words; after ``--`` nothing is a command."""
-    cut = arguments.index("--") if "--" in arguments else len(arguments)
-    known, literal = arguments[:cut], arguments[cut + 1 :]
-    if "--sort" in known[:-1]:  # `--sort -age`: argparse would take -age for an option
-        at = known.index("--sort")
-        known[at : at + 2] = [f"--sort={known[at + 1]}"]
-    options, unknown = parser.parse_known_intermixed_args(known)
-    if unknown:
-        from difflib import get_close_matches
-
-        name = unknown[0].split("=")[0]
-        near = get_close_matches(name, re.findall(r"--[a-z-]+", parser.format_help()), 1, _NEAR)
-        hint = f', did you mean "{near[0]}"?' if near else ";"
-        raise UsageError(f"there is no option {name}{hint} after -- everything is a filter")
-    words: list[str] = options.words
-    command = words.pop(0) if words and words[0] in _COMMANDS else None
-    return options, command, words + literal
 
 
 def _configure(options: argparse.Namespace) -> Config:
@@ -175,18 +85,29 @@ def _configure(options: argparse.Namespace) -> Config:
 
     from sockui.config import load
 
-    names = ("interval", "source", "sort", "columns", "theme", "mouse")
+    names = ("interval", "source", "sort", "columns", "theme", "mouse", "allow_actions")
     flags = {name: value for name in names if (value := getattr(options, name)) is not None}
     return load(flags, os.environ, Path(options.config) if options.config else None)
 
 
-def _explain(words: list[str]) -> int:
-    if not words:
-        raise UsageError("say which state: sockui explain close-wait")
+def _explain(name: str, options: argparse.Namespace) -> int:
+    if not name:
+        raise UsageError("say which state or finding: sockui explain close-wait")
     from sockui.collector.host import HostReader
-    from sockui.view.explain import explain_state
+    from sockui.model import State, parse_state
+    from sockui.view.explain import explain_finding, explain_state
 
-    return _print(explain_state(" ".join(words), HostReader().read()) + "\n")
+    host = HostReader().read()
+    if parse_state(name) is not None:
+        return _print(explain_state(name, host) + "\n")
+    if text := explain_finding(name, host, _configure(options).thresholds):
+        return _print(text + "\n")
+    from sockui.knowledge.finding_words import rules
+    from sockui.view.format import did_you_mean
+
+    known = [*(state.name for state in State), *(file.replace("_", "-") for file in rules().values())]
+    hint = did_you_mean(name, [*known, *rules()]) or f"; there are {', '.join(known)}"
+    raise UsageError(f'"{name}" is neither a TCP state nor a finding{hint}')
 
 
 def _lab(names: list[str], *, only_list: bool) -> int:
@@ -214,8 +135,7 @@ def _list(config: Config, filter_text: str, form: str, namespace: str) -> int:
         collector.close()
     view = build(update, wanted, Sort.parse(config.sort))
     columns = [require(name) for name in config.columns]
-    fits = not columns and _is_terminal(sys.stdout)  # columns that were asked for are all shown, whatever the width
-    width = shutil.get_terminal_size().columns if fits else None
+    width = None if columns else _width()  # columns that were asked for are all shown, whatever the width
     if code := _write(lambda out: report.write(view, form, out, columns, width)):
         return code
     if not len(view.rows):
@@ -223,8 +143,69 @@ def _list(config: Config, filter_text: str, form: str, namespace: str) -> int:
     for note in update.snapshot.notes:
         _say(note)
     if form != "json":  # whose envelope says it
-        _say_gaps(update.snapshot.coverage)
+        _say_gaps(update.snapshot.coverage, "list")
     return 0
+
+
+def _diagnose(config: Config, filter_text: str, options: argparse.Namespace) -> int:
+    from sockui.config import seconds
+    from sockui.view import query
+
+    wanted = query.compile(filter_text)
+    watched = seconds(options.seconds or "1", 0.1, 3600, f"--for {options.seconds}")
+    from sockui import findings_report
+    from sockui.collector import open_collector
+    from sockui.diagnosis.engine import Diagnosis
+    from sockui.diagnosis.finding import Severity
+    from sockui.poller import Poller
+    from sockui.sampling import sample
+    from sockui.tracker import Tracker
+
+    collector = open_collector(config.source, options.netns or "")
+    poller = Poller(collector, Tracker(), Diagnosis(config.thresholds), lambda _: None, config.interval)
+    try:
+        found = sample(poller, watched, _count_down)
+    finally:
+        collector.close()
+    shown = findings_report.select(found, wanted)
+    code = 130 if found.polls < 2 else 0
+    if options.fail_on and shown.worst and shown.worst >= Severity[options.fail_on.upper()]:
+        code = 1
+    text = io.StringIO()
+    findings_report.write(shown, options.format, text, _width())
+    try:
+        if failure := _print(text.getvalue()):
+            return failure
+    except BrokenPipeError:  # `| head` is no error, and no pardon either
+        _leave_stdout()
+        return code
+    if not shown.sockets.any():
+        _say_nothing(filter_text)
+    for note in found.update.snapshot.notes:
+        _say(note)
+    if options.format != "json":
+        _say_gaps(found.update.snapshot.coverage, "diagnose")
+    return code
+
+
+def _count_down(seconds: float, left: float) -> None:
+    """Wait, and show on a terminal how much is left; nothing of it stays."""
+    import time
+
+    end, last = time.monotonic() + seconds, time.monotonic() + left
+    shows = _is_terminal(sys.stderr)
+    line = ""
+    try:
+        while (now := time.monotonic()) < end:
+            if shows:
+                line = f"looking, {last - now:.0f} s left ..."
+                sys.stderr.write(f"\r{line:<30}")
+                sys.stderr.flush()
+            time.sleep(min(1.0, end - now))
+    finally:
+        if line:
+            sys.stderr.write(f"\r{'':<36}\r")  # with the terminal's own ^C
+            sys.stderr.flush()
 
 
 def _say_nothing(filter_text: str) -> None:
@@ -260,11 +241,11 @@ def _meant(words: list[str]) -> str:
     return f"{column} {value}"
 
 
-def _say_gaps(coverage: Coverage) -> None:
+def _say_gaps(coverage: Coverage, command: str) -> None:
     for gap in coverage.gaps:
         _say(f"no owner is named for {gap.sockets} of {coverage.sockets} sockets: they {gap.reason}")
     if coverage.fix:
-        _say(f"root may see more: {coverage.fix} list")
+        _say(f"root may see more: {coverage.fix} {command}")
 
 
 def _ui(config: Config, filter_text: str, namespace: str) -> int:
@@ -280,6 +261,11 @@ def _ui(config: Config, filter_text: str, namespace: str) -> int:
 
 def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
+
+
+def _width() -> int | None:
+    """Cells of the terminal that stdout is; None if it is none."""
+    return shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else None
 
 
 def _print(text: str) -> int:

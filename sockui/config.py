@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from sockui.diagnosis.thresholds import Thresholds
 from sockui.errors import UsageError
 
 # A check turns a TOML value into the field's value; it raises ValueError with what is wrong beyond "not allowed".
@@ -22,15 +23,19 @@ from sockui.errors import UsageError
 def _within(low: float, high: float) -> Callable[[object], float]:
     def check(value: object) -> float:
         if isinstance(value, str):
-            match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|)", value)
+            match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|)", value)
             if match is None:
                 raise ValueError
-            value = float(match[1]) / (1000 if match[2] == "ms" else 1)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ValueError
-        return float(value)
+            value = float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "": 1}[match[2]]
+        return _number(value, low, high)
 
     return check
+
+
+def _number(value: object, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError
+    return float(value)
 
 
 def _one_of(*words: str) -> Callable[[object], str]:
@@ -113,7 +118,7 @@ class Config:
     interval: float = _setting(
         2.0,
         _within(0.1, 3600),
-        'seconds from 0.1 to 3600, or with a unit: "500ms", "2s"',
+        'seconds from 0.1 to 3600, or with a unit: "500ms", "2s", "1m"',
         "How often the UI reads the sockets. A poll that takes longer stretches it.",
     )
     source: str = _setting(
@@ -164,7 +169,7 @@ class Config:
     linger: float = _setting(
         5.0,
         _within(0, 3600),
-        'seconds from 0 to 3600, or with a unit: "500ms", "2s"',
+        'seconds from 0 to 3600, or with a unit: "500ms", "2s", "1m"',
         "How long the row of an ended socket stays, struck through.",
     )
     ascii: bool = _setting(
@@ -177,7 +182,10 @@ class Config:
     )
     filter: str = _setting("", _string, "a filter, as on the command line", "The filter that the UI starts with.")
     view: str = _setting(
-        "sockets", _one_of("sockets", "processes"), "sockets or processes", "The view that the UI starts with."
+        "auto",
+        _one_of("auto", "findings", "sockets", "processes"),
+        "auto, findings, sockets or processes",
+        "The view to start with. auto: findings if something needs somebody and no filter is set, else sockets.",
     )
     allow_actions: bool = _setting(
         False,
@@ -186,9 +194,11 @@ class Config:
         "Whether the remediation page may close sockets or signal processes.",
         read=_boolean_from_text,
     )
+    thresholds: Thresholds = field(default=Thresholds())  # a table of the configuration file, and nowhere else
 
 
-_FIELDS = {setting.name: setting for setting in fields(Config)}
+_FIELDS = {setting.name: setting for setting in fields(Config) if setting.name != "thresholds"}
+_THRESHOLDS = {threshold.name: threshold for threshold in fields(Thresholds)}
 
 
 def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None = None) -> Config:
@@ -211,6 +221,14 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None
     return Config(**values)
 
 
+def seconds(text: str, low: float, high: float, origin: str) -> float:
+    """Read a length of time as ``interval`` is written; ``origin`` is named if it is wrong, a :class:`UsageError`."""
+    try:
+        return _within(low, high)(text)
+    except ValueError:
+        raise UsageError(f"{origin}: must be seconds from {low} to {high}, or with a unit: 500ms, 10s, 2m") from None
+
+
 def template() -> str:
     """A configuration file with every setting at its default."""
     lines = [f"# sockui reads this from {_usual_file()}, from $SOCKUI_CONFIG or from --config FILE.", ""]
@@ -218,7 +236,16 @@ def template() -> str:
         about = setting.metadata
         lines += [f"# {about['meaning']}", f"# Allowed: {about['allowed']}. In the environment: SOCKUI_{name.upper()}."]
         lines += [f"{name} = {json.dumps(about['written'])}", ""]  # JSON's numbers, strings and lists are TOML's too
+    lines += ["# From how much on something is a finding, and why from there.", "[thresholds]", ""]
+    for name, threshold in _THRESHOLDS.items():
+        lines += [f"# {threshold.metadata['meaning']}", f"# Allowed: {_range(name)}."]
+        lines += [f"{name} = {json.dumps(threshold.default)}", ""]
     return "\n".join(lines)
+
+
+def _range(name: str) -> str:
+    about = _THRESHOLDS[name].metadata
+    return f"a number from {about['low']} to {about['high']}"
 
 
 def _usual_file() -> Path:
@@ -246,15 +273,44 @@ def _from_file(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
         raise UsageError(f"{path}: is not TOML: {error}") from None
     values = {}
     for name, value in entries.items():
-        place = re.search(rf"^[ \t]*[\[\"']*{re.escape(name)}\b", text, re.MULTILINE)
-        where = f"{path}, line {text.count(chr(10), 0, place.start()) + 1}" if place else str(path)
+        where = f"{path}{_line_of(name, text)}"
+        if name == "thresholds":
+            values[name] = _thresholds(value, path, text)
+            continue
         if name not in _FIELDS:
-            from sockui.view.format import did_you_mean  # late, as above
-
-            hint = did_you_mean(name, _FIELDS) or f"; the settings are {', '.join(_FIELDS)}"
-            raise UsageError(f"{where}: there is no setting {name}{hint}")
+            raise UsageError(f"{where}: there is no setting {name}{_meant(name, [*_FIELDS, 'thresholds'])}")
         values[name] = _checked(name, value, f"{where}: {name}")
     return values
+
+
+def _thresholds(table: object, path: Path, text: str) -> Thresholds:
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}{_line_of('thresholds', text)}: thresholds: must be a table, [thresholds]")
+    values = {}
+    for name, value in table.items():
+        where = f"{path}{_line_of(name, text)}"
+        if name in _FIELDS:  # what is written below a TOML table belongs to it
+            raise UsageError(f"{where}: {name} is no threshold; settings stand above [thresholds]")
+        if name not in _THRESHOLDS:
+            raise UsageError(f"{where}: there is no threshold {name}{_meant(name, _THRESHOLDS)}")
+        about = _THRESHOLDS[name].metadata
+        try:
+            values[name] = _number(value, about["low"], about["high"])
+        except ValueError:
+            raise UsageError(f"{where}: {name}: must be {_range(name)}") from None
+    return Thresholds(**values)
+
+
+def _line_of(name: str, text: str) -> str:
+    """Where a name stands in a file; TOML's parser does not tell."""
+    place = re.search(rf"^[ \t]*(?:thresholds\.)?[\[\"']*{re.escape(name)}\b", text, re.MULTILINE)
+    return f", line {text.count(chr(10), 0, place.start()) + 1}" if place else ""
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    from sockui.view.format import did_you_mean  # late, as above
+
+    return did_you_mean(name, known) or f"; there are {', '.join(known)}"
 
 
 def _checked(name: str, value: object, origin: str) -> Any:

@@ -68,16 +68,21 @@ def _pieces(view: TableView) -> Iterator[Update]:
 # --- JSON ---------------------------------------------------------------------------------------------
 
 
-def _objects(part: Update, columns: Sequence[Column]) -> Iterator[str]:
+def objects(part: Update, columns: Sequence[Column]) -> Iterator[dict[str, Any]]:
+    """The rows of an update as JSON has them."""
     names = [column.name for column in columns]
-    encode = json.JSONEncoder(separators=(", ", ": ")).encode  # ASCII: safe on any terminal and in any encoding
     for values in zip(*(column.json(part) for column in columns), strict=True):
-        yield encode(dict(zip(names, values, strict=True)))
+        yield dict(zip(names, values, strict=True))
+
+
+def _lines(part: Update, columns: Sequence[Column]) -> Iterator[str]:
+    # ASCII: safe on any terminal and in any encoding
+    return map(json.JSONEncoder(separators=(", ", ": ")).encode, objects(part, columns))
 
 
 def _write_ndjson(view: TableView, out: TextIO, columns: Sequence[Column]) -> None:
     for part in _pieces(view):
-        out.write("".join(f"{text}\n" for text in _objects(part, columns)))
+        out.write("".join(f"{text}\n" for text in _lines(part, columns)))
 
 
 def _write_json(view: TableView, out: TextIO, columns: Sequence[Column]) -> None:
@@ -85,7 +90,7 @@ def _write_json(view: TableView, out: TextIO, columns: Sequence[Column]) -> None
     out.write(head.removesuffix("\n}") + ',\n  "sockets": [')
     separator = "\n    "
     for part in _pieces(view):
-        texts = ",\n    ".join(_objects(part, columns))
+        texts = ",\n    ".join(_lines(part, columns))
         out.write(separator + texts)
         separator = ",\n    "
     out.write("\n  ]\n}\n" if separator.startswith(",") else "]\n}\n")

@@ -61,13 +61,15 @@ def test_version_and_help_go_to_stdout(environ: dict[str, str]) -> None:
         shown = run(*arguments, environ=environ)
         assert (shown.returncode, shown.stderr) == (0, "")
         assert "sockui list [FILTER...]" in shown.stdout
+        assert "sockui diagnose [FILTER...]" in shown.stdout
         assert max(map(len, shown.stdout.splitlines())) <= 120
 
 
 def test_the_examples_in_the_help_work(environ: dict[str, str], tmp_path: Path) -> None:
     shown = run("--help", environ=environ).stdout
     examples = [line.strip().split("  ")[0] for line in shown.split("filters are")[1].splitlines() if line[:2] == "  "]
-    assert len(examples) == 7
+    assert sum(example.startswith("sockui diagnose") for example in examples) == 2
+    assert len(examples) == 9
     prelude = (
         f'sockui() {{ {sys.executable} -m sockui "$@" </dev/null; }}; jq() {{ cat >/dev/null; }}; set -o pipefail; '
     )
@@ -75,7 +77,7 @@ def test_the_examples_in_the_help_work(environ: dict[str, str], tmp_path: Path) 
         ran = subprocess.run(
             ["bash", "-c", prelude + example], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
         )
-        opens_the_ui = not example.startswith(("sockui list", "sockui explain"))
+        opens_the_ui = not example.startswith(("sockui list", "sockui diagnose", "sockui explain"))
         assert ran.returncode == (2 if opens_the_ui else 0), (example, ran.stderr)
         assert ("needs a terminal" in ran.stderr) == opens_the_ui
 
@@ -164,17 +166,32 @@ def test_hostile_text_in_a_filter_does_not_reach_the_terminal(environ: dict[str,
         (["list", "--fromat", "json"], 'there is no option --fromat, did you mean "--format"?'),
         (["list", "--colum", "pid"], 'did you mean "--columns"?'),
         (["--bogus"], "there is no option --bogus; after"),
-        (["list", "--format", "jsn"], "invalid choice: 'jsn'"),
+        (
+            ["list", "--format", "jsn"],
+            '`sockui list` prints table, json, ndjson, csv or markdown, did you mean "json"?',
+        ),
+        (["list", "--format", "text"], "`sockui list` prints table, json, ndjson, csv or markdown"),
+        (["list", "--for", "10s"], "--for belongs to `sockui diagnose`"),
+        (["--fail-on", "warning"], "--fail-on belongs to `sockui diagnose`"),
+        (["diagnose", "--columns", "pid"], "--columns belongs to `sockui list`"),
+        (["diagnose", "--format", "ndjson"], "--format ndjson: `sockui diagnose` prints text, json or markdown"),
+        (["diagnose", "--fail-on", "info"], "invalid choice: 'info'"),
+        (["diagnose", "--for", "10x"], "--for 10x: must be seconds from 0.1 to 3600, or with a unit"),
+        (["diagnose", "--for", "2h"], "--for 2h: must be seconds"),
+        (["diagnose", "--for", "0"], "--for 0: must be seconds"),
+        (["diagnose", "state", "close-wiat"], "  state close-wiat\n        ^"),
         (["list", "--sort", "agee"], 'there is no column "agee", did you mean "age"?'),
         (["list", "--columns", "stat"], 'there is no column "stat", did you mean "state"?'),
         (["list", "--interval", "0.01"], "--interval 0.01: must be seconds from 0.1 to 3600"),
         (["list", "--source", "proc"], "--source proc: must be auto, netlink or psutil"),
         (["list", "--config", "/nonexistent/config.toml"], "/nonexistent/config.toml: cannot be read"),
-        (["--format", "json"], "belong to `sockui list`"),
+        (["--format", "json"], "--format belongs to `sockui list` and `sockui diagnose`"),
         (["list", "--list"], "belongs to `sockui lab`"),
         (["list", "--sort"], "expected one argument"),
         (["explain"], "sockui explain close-wait"),
-        (["explain", "clsoe-wait"], "CLOSE_WAIT"),
+        (["explain", "clsoe-wait"], '"clsoe-wait" is neither a TCP state nor a finding, did you mean "CLOSE_WAIT"?'),
+        (["explain", "close-wiat-read"], 'did you mean "close-wait-read"?'),
+        (["explain", "xyzzy"], "; there are ESTABLISHED, "),
         (["lab", "clsoe-wait"], "close-wait"),
     ],
 )
@@ -212,6 +229,42 @@ def test_explain_prints_a_state_in_any_spelling(environ: dict[str, str]) -> None
     assert "CLOSE_WAIT" in shown[0].stdout
 
 
+def test_explain_prints_a_finding_by_its_id_or_its_name(environ: dict[str, str]) -> None:
+    shown = [run("explain", name, environ=environ) for name in ("R02", "r02", "close-wait-read", "CLOSE_WAIT_READ")]
+    assert {(each.returncode, each.stderr) for each in shown} == {(0, "")}
+    assert len({each.stdout for each in shown}) == 1
+    assert "R02" in shown[0].stdout
+
+
+def test_explain_says_from_how_much_on_it_is_a_finding_here(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[thresholds]\nclose_wait_seconds = 4321\n")
+    mine = run("explain", "R02", "--config", str(tmp_path / "mine.toml"), environ=environ)
+    assert "4,321" in mine.stdout
+    assert "4,321" not in run("explain", "R02", environ=environ).stdout
+
+
+@pytest.mark.parametrize("form", [[], ["--format", "json"], ["--format", "markdown"]])
+def test_diagnose_looks_twice_at_the_socket(form: list[str], listener: int, environ: dict[str, str]) -> None:
+    found = run("diagnose", *form, f"sport = :{listener}", environ=environ)
+    assert found.returncode == 0
+    assert only_says_what_is_missing(found.stderr)
+    if "json" in form:
+        told = json.loads(found.stdout)
+        assert (told["polls"], told["findings"]) == (2, [])
+        assert told["watched_seconds"] >= 1
+    else:
+        assert "No findings" in found.stdout
+        assert "2 looks in 1 s, through netlink" in found.stdout
+        assert "1 of them match the filter." in " ".join(found.stdout.split())
+
+
+def test_diagnose_does_not_call_a_typo_healthy(environ: dict[str, str]) -> None:
+    found = run("diagnose", "clsoe-wait", environ=environ)
+    assert found.returncode == 0
+    assert "0 of them match the filter." in " ".join(found.stdout.split())
+    assert "nothing matches; did you mean: state close-wait" in found.stderr
+
+
 def test_lab_lists_what_it_can_make(environ: dict[str, str]) -> None:
     listed = run("lab", "--list", environ=environ)
     assert (listed.returncode, listed.stderr) == (0, "")
@@ -219,7 +272,7 @@ def test_lab_lists_what_it_can_make(environ: dict[str, str]) -> None:
 
 
 def test_a_reader_that_stops_early_is_no_error(environ: dict[str, str]) -> None:
-    for command in ("list --format json", "--help", "lab --list"):
+    for command in ("list --format json", "diagnose --format json", "--help", "lab --list"):
         shell = f"set -o pipefail; {sys.executable} -m sockui {command} | true"
         ended = subprocess.run(["bash", "-c", shell], env=environ, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stderr) == (0, ""), command

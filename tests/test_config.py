@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sockui.config import Config, load, template
+from sockui.diagnosis.thresholds import Thresholds
 from sockui.errors import UsageError
 
 
@@ -50,7 +51,8 @@ def test_the_environment_may_name_the_file(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("2", 2.0), ("0.5", 0.5), ("500ms", 0.5), ("2s", 2.0), ("100ms", 0.1), ("3600", 3600.0)]
+    ("text", "seconds"),
+    [("2", 2.0), ("0.5", 0.5), ("500ms", 0.5), ("2s", 2.0), ("1.5m", 90.0), ("100ms", 0.1), ("3600", 3600.0)],
 )
 def test_intervals_are_understood(text: str, seconds: float, file: Path) -> None:
     assert load({"interval": text}, {}).interval == seconds
@@ -58,7 +60,7 @@ def test_intervals_are_understood(text: str, seconds: float, file: Path) -> None
     assert load({}, {}, file).interval == seconds
 
 
-@pytest.mark.parametrize("text", ["0", "0.05", "99ms", "-1", "nan", "inf", "1e3", "2 m", "", "3601", "٣"])
+@pytest.mark.parametrize("text", ["0", "0.05", "99ms", "-1", "nan", "inf", "1e3", "2 m", "61m", "1h", "", "3601", "٣"])
 def test_intervals_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"--interval .*: must be seconds from 0\.1 to 3600"):
         load({"interval": text}, {})
@@ -133,7 +135,7 @@ def test_columns_may_have_their_short_names(file: Path) -> None:
         ('\ntheme = "drak"\n', r'line 2: theme: must be dark, light, ansi or mono, did you mean "dark"\?'),
         ('mouse = "yes"\n', r"line 1: mouse: must be true or false"),
         ("filter = 3\n", r"line 1: filter: must be a filter"),
-        ('view = ["sockets"]\n', r"line 1: view: must be sockets or processes"),
+        ('view = ["sockets"]\n', r"line 1: view: must be auto, findings, sockets or processes"),
         ('columns = "state"\n', r"line 1: columns: must be names of columns"),
         ('columns = ["state", 4]\n', r"line 1: columns: must be names of columns"),
         ('columns = ["stat"]\n', r'there is no column "stat", did you mean "state"\?'),
@@ -196,7 +198,9 @@ class TestTemplate:
     def test_every_setting_is_there_with_its_meaning_and_what_is_allowed(self) -> None:
         text = template()
         assert list(tomllib.loads(text)) == [setting.name for setting in dataclasses.fields(Config)]
+        assert tomllib.loads(text)["thresholds"] == dataclasses.asdict(Thresholds())
         paragraphs = text.strip().split("\n\n")
+        paragraphs.remove("# From how much on something is a finding, and why from there.\n[thresholds]")
         for paragraph in paragraphs[1:]:
             meaning, allowed, _ = paragraph.split("\n")
             assert meaning.startswith("# ")
@@ -206,6 +210,66 @@ class TestTemplate:
         file.write_text(template())
         assert load({}, {"LC_ALL": "C", "NO_COLOR": "1"}, file).ascii is True
         assert load({}, {"NO_COLOR": "1"}, file).theme == "mono"
+
+
+class TestThresholds:
+    """The table that says from how much on something is a finding."""
+
+    def test_what_is_not_said_stays(self, file: Path) -> None:
+        file.write_text("theme = 'light'\n[thresholds]\nclose_wait_seconds = 300\nports_warning = 0.5\n")
+        config = load({}, {}, file)
+        assert config.theme == "light"
+        assert config.thresholds == Thresholds(close_wait_seconds=300.0, ports_warning=0.5)
+        assert load({}, {}).thresholds == Thresholds()
+
+    def test_dotted_keys_are_the_same(self, file: Path) -> None:
+        file.write_text("thresholds.close_wait_seconds = 300\n")
+        assert load({}, {}, file).thresholds.close_wait_seconds == 300.0
+
+    def test_every_default_is_allowed_and_so_are_both_ends(self, file: Path) -> None:
+        for end in ("low", "high"):
+            allowed = {each.name: each.metadata[end] for each in dataclasses.fields(Thresholds)}
+            file.write_text("[thresholds]\n" + "".join(f"{name} = {value}\n" for name, value in allowed.items()))
+            assert dataclasses.asdict(load({}, {}, file).thresholds) == allowed
+        for each in dataclasses.fields(Thresholds):
+            assert each.metadata["low"] <= each.default <= each.metadata["high"]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("close_wait_second = 30", r'line 3: there is no threshold close_wait_second, did you mean "close_wait_s'),
+            ("nonsense = 30", r"line 3: there is no threshold nonsense; there are close_wait_seconds, "),
+            ("theme = 'dark'", r"line 3: theme is no threshold; settings stand above \[thresholds\]"),
+            ("close_wait_seconds = 0.5", r"line 3: close_wait_seconds: must be a number from 1 to 86400"),
+            ("close_wait_seconds = '30s'", r"line 3: close_wait_seconds: must be a number"),
+            ("close_wait_seconds = true", r"line 3: close_wait_seconds: must be a number"),
+            ("ports_warning = nan", r"line 3: ports_warning: must be a number from 0\.1 to 1"),
+        ],
+    )
+    def test_what_is_wrong_is_pointed_at(self, text: str, message: str, file: Path) -> None:
+        file.write_text(f"# mine\n[thresholds]\n{text}\n")
+        with pytest.raises(UsageError, match=message):
+            load({}, {}, file)
+
+    def test_it_must_be_a_table(self, file: Path) -> None:
+        file.write_text("thresholds = 3\n")
+        with pytest.raises(UsageError, match=r"line 1: thresholds: must be a table"):
+            load({}, {}, file)
+
+    def test_a_variable_of_that_name_is_none_of_ours(self) -> None:
+        assert load({}, {"SOCKUI_THRESHOLDS": "x"}) == Config()
+
+
+def test_actions_are_off_unless_somebody_says_so(file: Path) -> None:
+    assert load({}, {}).allow_actions is False
+    assert load({}, {"SOCKUI_ALLOW_ACTIONS": ""}).allow_actions is False
+    file.write_text("allow_actions = true\n")
+    assert load({}, {}, file).allow_actions is True
+    assert load({}, {"SOCKUI_ALLOW_ACTIONS": "no"}, file).allow_actions is False
+    assert load({"allow_actions": "true"}, {}).allow_actions is True
+    file.write_text('allow_actions = "yes"\n')
+    with pytest.raises(UsageError, match="allow_actions: must be true or false"):
+        load({}, {}, file)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody who may not read the file")

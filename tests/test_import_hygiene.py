@@ -31,7 +31,10 @@ def loaded(*arguments: str) -> set[str]:
     [
         ["list", "--format", "json"],
         ["list", "state", "established", "--format", "table"],
+        ["diagnose"],
+        ["diagnose", "--format", "markdown"],
         ["explain", "close-wait"],
+        ["explain", "R02"],
         ["lab", "--list"],
         ["--help"],
         ["--version"],
@@ -48,8 +51,9 @@ def test_what_shows_no_socket_loads_no_numpy(arguments: list[str]) -> None:
     assert loaded(*arguments) & {"numpy", "psutil", "lark"} == set()
 
 
-def test_a_list_without_a_filter_loads_no_parser() -> None:
-    assert loaded("list", "--format", "json") & {"lark"} == set()
+@pytest.mark.parametrize("command", ["list", "diagnose"])
+def test_without_a_filter_no_parser_is_loaded(command: str) -> None:
+    assert loaded(command, "--format", "json") & {"lark"} == set()
 
 
 def test_importing_the_package_loads_nothing() -> None:

@@ -10,9 +10,11 @@ the *listener* of that port, and with INET_DIAG_NOCOOKIE it would abort that.
 What the kernel does (net/ipv4/tcp.c:tcp_abort; measured on Linux 6.18):
 
 * ESTABLISHED, CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2: a reset (RST) to the peer, and the socket is gone; what was queued for
-  sending is lost. The owner keeps its descriptor. What was received can still be read; then comes ECONNABORTED, or,
-  once the peer's FIN had arrived (CLOSE_WAIT), end of file, and ECONNABORTED from the first write.
+  sending is lost.
 * SYN_SENT, CLOSING, LAST_ACK: gone without a word to the peer (tcp_need_reset).
+* The owner keeps its descriptor. What was received can still be read; then the first read or write gives ECONNABORTED.
+  Where the peer's FIN had arrived (CLOSE_WAIT, CLOSING, LAST_ACK) reads give end of file, and the first write
+  ECONNABORTED.
 * A socket whose port was bound explicitly stays listed, as CLOSE, until its descriptor is closed.
 * Orphans (no descriptor) are gone. Kernels before 6.11 could leave one behind for ever, without a timer.
 

@@ -51,6 +51,8 @@ class Census:
 
     @cached_property
     def _by_situation(self) -> dict[int, Rows]:
+        if not len(self.situations):
+            return {}
         order = np.argsort(self.situations, kind="stable")
         present, first = np.unique(self.situations[order], return_index=True)
         parts = np.split(order, first[1:])

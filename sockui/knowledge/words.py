@@ -1,19 +1,19 @@
 """Reads the words: one TOML file per state, situation and runtime, read when first asked for and then kept.
 
-Owns the files' form and its checking (a key that is not expected is an error, so a slip is found by the first
-reader) and the filling of ``{placeholders}``. Must not know sockets: names of conditions and values of
+Owns which keys a file has (one that is not expected is an error, so a slip is found by the first reader) and the
+filling of ``{placeholders}``. Must not know sockets: names of conditions and values of
 placeholders come from ``view``.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+
+from sockui.knowledge.files import File
 
 PARTIES = (
     "our application",
@@ -154,7 +154,7 @@ class RuntimeWords:
 @cache
 def state(name: str) -> StateWords:
     """Read the words of a state, ``close_wait``. Raises ValueError naming the file and the slip in it."""
-    file = _File.open("states", name)
+    file = File.open("states", name)
     words = StateWords(
         sentence=file.text("sentence"),
         turn=file.text("turn"),
@@ -164,7 +164,7 @@ def state(name: str) -> StateWords:
         waits=file.text("waits"),
         entered_by=tuple(Edge(table.text("from"), table.done("on")) for table in file.tables("entered_by")),
         left_by=tuple(Edge(table.text("to"), table.done("on")) for table in file.tables("left_by")),
-        ended=file.variants("ended"),
+        ended=variants(file, "ended"),
         situations=file.texts("situations"),
         references=file.texts("references"),
     )
@@ -175,25 +175,25 @@ def state(name: str) -> StateWords:
 @cache
 def situation(name: str) -> SituationWords:
     """Read the words of a situation, ``close_wait_unread``. Raises ValueError naming the file and the slip in it."""
-    file = _File.open("situations", name)
+    file = File.open("situations", name)
     words = SituationWords(
         title=file.text("title"),
-        meaning=file.variants("meaning"),
-        turn=file.variants("turn", with_party=True),
-        ends=file.variants("ends"),
-        causes=tuple(_cause(table) for table in file.tables("causes")),
-        steps=tuple(_step(table) for table in file.tables("steps")),
+        meaning=variants(file, "meaning"),
+        turn=variants(file, "turn", with_party=True),
+        ends=variants(file, "ends"),
+        causes=tuple(cause(table) for table in file.tables("causes")),
+        steps=tuple(step(table) for table in file.tables("steps")),
         do_not=tuple(DoNot(table.text("what"), table.done("why")) for table in file.tables("do_not")),
     )
     file.end()
-    _check_ladder(file.name, words.steps)
+    check_ladder(file.name, words.steps)
     return words
 
 
 @cache
 def runtime(name: str) -> RuntimeWords:
     """Read the words of a runtime, ``jvm``. Raises ValueError naming the file and the slip in it."""
-    file = _File.open("runtimes", name)
+    file = File.open("runtimes", name)
     bugs = [(_themes(table), table.done("text")) for table in file.tables("usual_bugs")]
     words = RuntimeWords(
         name=file.text("name"),
@@ -204,12 +204,12 @@ def runtime(name: str) -> RuntimeWords:
     file.end()
     if sum(len(themes) for themes, _ in bugs) != len(words.usual_bug):
         raise ValueError(f"{file.name}: two usual bugs for one theme")
-    _check_ladder(file.name, words.tools)
+    check_ladder(file.name, words.tools)
     return words
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """List the files of a kind, ``states``, ``situations`` or ``runtimes``, without their suffix, sorted."""
+    """List the files of a kind, ``states``, ``situations``, ``findings`` or ``runtimes``, without suffix, sorted."""
     folder = resources.files("sockui.knowledge") / kind
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
@@ -229,7 +229,20 @@ def choose(variants: tuple[Variant, ...], conditions: Collection[str]) -> Varian
     return next(variant for variant in variants if all(name in conditions for name in variant.when))
 
 
-def _cause(table: _File) -> CauseWords:
+def variants(file: File, key: str, *, with_party: bool = False, may_miss: bool = False) -> tuple[Variant, ...]:
+    """Take one or more texts with conditions, or none if they ``may_miss``; the last must hold without one."""
+    found = []
+    for table in file.tables(key):
+        who = table.one_of("who", PARTIES) if with_party else ""
+        found.append(Variant(table.text("text"), table.texts("when", ()), who))
+        table.end()
+    if not (found or may_miss) or (found and found[-1].when):
+        raise ValueError(f"{file.name}: the last of {key} must have no condition")
+    return tuple(found)
+
+
+def cause(table: File) -> CauseWords:
+    """Take a cause."""
     words = CauseWords(
         text=table.text("text"),
         tell=table.text("tell"),
@@ -241,7 +254,8 @@ def _cause(table: _File) -> CauseWords:
     return words
 
 
-def _step(table: _File) -> StepWords:
+def step(table: File) -> StepWords:
+    """Take a step."""
     words = StepWords(
         rung=table.one_of("rung", RUNGS),
         text=table.text("text"),
@@ -257,7 +271,7 @@ def _step(table: _File) -> StepWords:
     return words
 
 
-def _tool(table: _File) -> ToolWords:
+def _tool(table: File) -> ToolWords:
     words = ToolWords(
         themes=_themes(table),
         rung=table.one_of("rung", RUNGS),
@@ -270,91 +284,15 @@ def _tool(table: _File) -> ToolWords:
     return words
 
 
-def _themes(table: _File) -> tuple[str, ...]:
+def _themes(table: File) -> tuple[str, ...]:
     themes = table.texts("themes")
     if not themes or not set(themes) <= set(THEMES):
         raise ValueError(f"{table.name}: themes must be some of {', '.join(THEMES)}")
     return themes
 
 
-def _check_ladder(name: str, steps: Sequence[StepWords | ToolWords]) -> None:
+def check_ladder(name: str, steps: Sequence[StepWords | ToolWords]) -> None:
+    """Raise ValueError if steps are not in the order of RUNGS."""
     order = [RUNGS.index(step.rung) for step in steps]
     if order != sorted(order):
         raise ValueError(f"{name}: steps are not in the order of the ladder: {', '.join(RUNGS)}")
-
-
-class _File:
-    """A TOML table whose keys are taken one by one; what is left at the end is a mistake."""
-
-    def __init__(self, name: str, data: Mapping[str, Any]) -> None:
-        self.name = name
-        self._data = dict(data)
-
-    @classmethod
-    def open(cls, kind: str, name: str) -> _File:
-        """Parse ``kind/name.toml`` of this package."""
-        source = resources.files("sockui.knowledge") / kind / f"{name}.toml"
-        return cls(f"{kind}/{name}.toml", tomllib.loads(source.read_text("utf-8")))
-
-    def end(self) -> None:
-        """Raise ValueError if a key is left."""
-        if self._data:
-            raise ValueError(f"{self.name}: unknown key {', '.join(sorted(self._data))}")
-
-    def text(self, key: str, default: str | None = None) -> str:
-        """Take a string, its lines joined."""
-        value = self._take(key, default)
-        if not isinstance(value, str) or (default is None and not value.strip()):
-            raise ValueError(f"{self.name}: {key} must be a text")
-        return " ".join(value.split())
-
-    def done(self, key: str) -> str:
-        """Take the last string of a table."""
-        value = self.text(key)
-        self.end()
-        return value
-
-    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Take a list of strings."""
-        value = self._take(key, default)
-        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-            raise ValueError(f"{self.name}: {key} must be a list of texts")
-        return tuple(value)
-
-    def one_of(self, key: str, choices: tuple[str, ...], default: str | None = None) -> str:
-        """Take a string that must be one of some."""
-        value = self.text(key, default)
-        if value not in choices:
-            raise ValueError(f"{self.name}: {key} is {value!r}, not one of {', '.join(choices)}")
-        return value
-
-    def flag(self, key: str) -> bool:
-        """Take a boolean, false if absent."""
-        value = self._take(key, False)
-        if not isinstance(value, bool):
-            raise ValueError(f"{self.name}: {key} must be true or false")
-        return value
-
-    def tables(self, key: str) -> tuple[_File, ...]:
-        """Take a list of tables, empty if absent."""
-        value = self._take(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise ValueError(f"{self.name}: {key} must be tables, [[{key}]]")
-        return tuple(_File(f"{self.name} {key} {number}", item) for number, item in enumerate(value, 1))
-
-    def variants(self, key: str, *, with_party: bool = False) -> tuple[Variant, ...]:
-        """Take one or more texts with conditions; the last must hold without one."""
-        found = []
-        for table in self.tables(key):
-            who = table.one_of("who", PARTIES) if with_party else ""
-            found.append(Variant(table.text("text"), table.texts("when", ()), who))
-            table.end()
-        if not found or found[-1].when:
-            raise ValueError(f"{self.name}: the last of {key} must have no condition")
-        return tuple(found)
-
-    def _take(self, key: str, default: Any) -> Any:
-        value = self._data.pop(key, default)
-        if value is None:
-            raise ValueError(f"{self.name}: {key} is missing")
-        return value

@@ -9,14 +9,15 @@ from __future__ import annotations
 import shlex
 import textwrap
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from sockui.diagnosis import situations
 from sockui.diagnosis.situations import Situation
+from sockui.diagnosis.thresholds import Thresholds
 from sockui.errors import UsageError
-from sockui.knowledge import words
+from sockui.knowledge import finding_words, words
 from sockui.model import Host, Owner, State, parse_state, state_name
 from sockui.tracker import Life, Update
 from sockui.view import evidence, settings
@@ -260,6 +261,96 @@ def explain_state(text: str, host: Host) -> str:
         parts += ["", "Do not use:", *(_wrap(f"{what}: {fill(why, values)}", "  ") for what, why in refusals.items())]
     parts += ["", _wrap(f"Sources: {'; '.join(known.references)}")]
     return "\n".join(parts)
+
+
+def explain_finding(text: str, host: Host, limits: Thresholds | None = None) -> str:
+    """Explain a rule, by its id or the name of its words, as plain text of 78 columns; "" if there is none.
+
+    ``limits`` are the thresholds that it fires at, the defaults if None.
+    """
+    name = finding_words.find_finding(text)
+    if name is None:
+        return ""
+    known = finding_words.finding(name)
+    values = _Anything(host, {**_Numbers(), **settings.times(host), **GENERIC, **_OF_FINDING, **_limits(limits)})
+    cases = [words.situation(situation) for situation in known.situations]
+    turn = [f"{variant.who}: {words.fill(variant.text, values)}" for variant in known.turn]
+    turn = turn or [f"{case.turn[-1].who}: {words.fill(case.turn[-1].text, values)}" for case in cases]
+    ends = [variant.text for variant in known.ends or tuple(case.ends[-1] for case in cases)]
+    parts = [f"{known.rule} {name.replace('_', '-')}", ""]
+    parts += [_wrap(f"{variant.text}.") for variant in known.title] + [""]
+    parts += [_wrap(fill(case.meaning[-1].text, values)) for case in cases]
+    evidence_names = (known.aged, *(line.name for line in known.evidence), *(_EVIDENCE if known.filter else ()))
+    for label, texts in (
+        ("Fires", [known.fires]),
+        ("Severity", [known.severity]),
+        ("False positives", known.false_positives),
+        ("Whose turn", [each[0].upper() + each[1:] for each in turn]),
+        ("What ends it", ends),
+        ("Evidence", [f"{', '.join(dict.fromkeys(filter(None, evidence_names)))}."]),
+        ("Settings", [settings.shown(host, known.settings)]),
+    ):
+        parts += _labelled(label, [fill(each, values) for each in dict.fromkeys(texts) if each])
+    causes = [*known.causes, *(cause for case in cases for cause in case.causes)]
+    told = dict.fromkeys(f"- {fill(cause.text, values)} {fill(cause.tell, values)}" for cause in causes)
+    parts += ["", "Causes:", *(_wrap(line, "  ") for line in told), "", "What to do:"]
+    every = [*known.steps, *(step for case in cases for step in case.steps)]
+    for rung in words.RUNGS:
+        lines = dict.fromkeys(line for step in every if step.rung == rung for line in _generic(step, values))
+        parts += [f"  {rung[0].upper()}{rung[1:]}:", *lines] if lines else []
+    refusals = {fill(item.what, values): item.why for case in cases for item in case.do_not}
+    refusals |= {fill(item.what, values): item.why for item in known.do_not}
+    parts += ["", "Do not:", *(_wrap(f"{what}: {fill(why, values)}", "  ") for what, why in refusals.items())]
+    parts += ["", _wrap("A finding has the commands, filled in. Thresholds and reasons: sockui --print-config.")]
+    return "\n".join(parts)
+
+
+_EVIDENCE = "number and trend", "process", "descriptors", "threads", "the other end if it is on this host"
+"""Lines that every finding has if they are known."""
+
+
+def _generic(step: words.StepWords, values: settings.Values) -> list[str]:
+    """A step where no socket is meant: with its command if that has no hole and need not be wrapped."""
+    line = _wrap(f"- {fill(step.text, values)}", "    ")
+    command = f"        {step.command}"
+    whole = step.command and not any(words.placeholders(step.command)) and len(command) <= WIDTH
+    return [line, command] if whole else [line]
+
+
+def _labelled(label: str, texts: list[str]) -> list[str]:
+    """One text behind its label, or several as a list."""
+    if len(texts) > 1:
+        return [f"{label}:", *(_wrap(f"- {text}", "  ") for text in texts)]
+    return [_wrap(f"{label}: {text}") for text in texts]
+
+
+def _limits(limits: Thresholds | None) -> dict[str, str]:
+    """The thresholds as words want them: a share in percent, seconds and numbers plain."""
+    found = {}
+    for threshold in fields(Thresholds):
+        value = getattr(limits or Thresholds(), threshold.name)
+        found[threshold.name] = f"{value * 100:g} %" if threshold.metadata["high"] <= 1 else f"{value:,g}"
+    return found
+
+
+_OF_FINDING = {
+    "who": "the application",
+    "at": "",
+    "since": "",
+    "place": "this endpoint",
+    "others": "another process",
+    "sockets": "sockets",
+    "connections": "connections",
+    "by_state": "sockets by state",
+}
+"""What stands for a finding's own values where none is meant."""
+
+
+class _Anything(settings.Values):
+    """Values where nothing is meant: a number that no text names one by one is N."""
+
+    def __missing__(self, name: str) -> str:
+        return super().__missing__(name) if "." in name else "N"
 
 
 class _Numbers(dict[str, str]):

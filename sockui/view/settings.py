@@ -5,6 +5,8 @@ Owns the reading of sysctls for texts. Must not know sockets.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sockui.knowledge import lifetimes
 from sockui.model import Host
 from sockui.view.format import long_duration
@@ -35,6 +37,12 @@ def times(host: Host) -> dict[str, str]:
         "connect_fails": _text(connect_fails_ms(host)),
         "synack_fails": _text(None if retries is None else lifetimes.syn_ack(retries)),
     }
+
+
+def shown(host: Host, names: Iterable[str]) -> str:
+    """Some sysctls as they are here, ``net.core.somaxconn = 4096, ...``, without those that are empty or unreadable."""
+    values = ((name, " ".join(host.sysctls.get(name, "").split())) for name in names)
+    return ", ".join(f"{name} = {value}" for name, value in values if value)
 
 
 def retries(host: Host) -> tuple[str, str]:

@@ -31,6 +31,11 @@ def test_a_healthy_host_has_no_findings(ward: Ward) -> None:
     assert (findings.polls, findings.watched) == (3, 4.0)
 
 
+def test_a_host_without_sockets_has_no_findings(ward: Ward) -> None:
+    assert rules(ward.poll()) == []
+    assert rules(ward.poll()) == []
+
+
 def test_three_thousand_leaked_sockets_are_one_finding(ward: Ward) -> None:
     found = ward.only(LISTEN, *leak(3000))
     assert (found.rule, found.key, found.count) == ("R02", "R02/4312/:8080", 3000)
@@ -116,7 +121,7 @@ def test_descriptors(fds: int, severity: Severity | None) -> None:
 def test_ghosts(ward: Ward) -> None:
     assert rules(ward.poll(LISTEN, ghosts=[(9, 4312, 9)])) == [], "one may be new"
     found = ward.only(LISTEN, ghosts=[(n, 4312, n) for n in range(9, 49)])
-    assert (found.rule, found.count, found.draft.conditions) == ("R25", 40, {"ghosts"})
+    assert (found.rule, found.count, found.draft.conditions) == ("R25", 40, frozenset({"ghosts"}))
 
 
 def test_half_of_the_descriptors_leaked_is_critical() -> None:
@@ -130,7 +135,7 @@ def test_a_leak_that_grows_is_critical_and_foretold() -> None:
     for poll in range(12):
         ward.processes = (process(4312, "java", 100 + poll, 1024),)
         found = ward.only(LISTEN, *leak(10 + poll), seconds=5)
-    assert (found.severity, found.draft.conditions) == (Severity.CRITICAL, {"growing"})
+    assert (found.severity, found.draft.conditions) == (Severity.CRITICAL, frozenset({"growing"}))
     assert found.trend is not None
     assert found.trend.per_minute == pytest.approx(12, rel=0.15)
     assert found.forecast is not None
@@ -240,7 +245,7 @@ def test_a_port_that_was_listened_on_and_is_not_free(ward: Ward) -> None:
     assert rules(ward.poll(left)) == [], "a restart takes a moment"
     ward.poll(left)
     found = ward.only(left)
-    assert (found.rule, found.draft.values["port"], found.draft.conditions) == ("X1", 8080, {"kernel"})
+    assert (found.rule, found.draft.values["port"], found.draft.conditions) == ("X1", 8080, frozenset({"kernel"}))
 
 
 def test_udp_drops(ward: Ward) -> None:

@@ -95,7 +95,7 @@ def descriptors(census: Census) -> Iterator[Draft]:
                 "fds": use[0] if use else 0,
                 "fd_limit": use[1] if use else 0,
                 "close_wait": len(closed),
-                "sockets": len(own),
+                "sockets_held": len(own),
                 "ghosts": ghosts,
                 "started": process.started_at,
             },

@@ -37,7 +37,8 @@ def close_wait(census: Census) -> Iterator[Draft]:
                 pid,
                 endpoint,
                 states=(State.CLOSE_WAIT,),
-                values={"unread": int(census.sockets["recv_queue"][group].sum()) - len(group) if rule == "R01" else 0},
+                values={"unread": int(np.maximum(census.sockets["recv_queue"][group].astype(np.int64) - 1, 0).sum())},
+                conditions=frozenset({"not_known"} if Situation.CLOSE_WAIT in census.situations[group] else ()),
                 filled=("descriptors", *use) if use else None,
             )
 
@@ -113,7 +114,10 @@ def fin_unanswered(census: Census) -> Iterator[Draft]:
                 endpoint,
                 age_min_ms=waits["min_ms"],
                 age_max_ms=waits["max_ms"],
-                values={"retransmits": int(census.sockets["retransmits"][group].max())},
+                values={
+                    "retransmits": int(census.sockets["retransmits"][group].max()),
+                    "fewest": int(census.sockets["retransmits"][group].min()),
+                },
                 conditions=frozenset({"orphan"} if not census.sockets["inode"][group].any() else ()),
             )
 

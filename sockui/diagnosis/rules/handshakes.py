@@ -169,7 +169,11 @@ def syn_unanswered(census: Census) -> Iterator[Draft]:
             group,
             pid,
             endpoint,
-            values={"established": established, "syns": int(sockets["retransmits"][group].max()) + 1},
+            values={
+                "established": established,
+                "syns": int(sockets["retransmits"][group].max()) + 1,
+                "fewest": int(sockets["retransmits"][group].min()),
+            },
             conditions=frozenset({"others_established"} if established else ()),
         )
 

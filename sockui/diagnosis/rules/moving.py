@@ -40,6 +40,7 @@ def retransmitting(census: Census) -> Iterator[Draft]:
             values={
                 "peers": peers,
                 "retransmits": int(sockets["retransmits"][group].max()),
+                "fewest": int(sockets["retransmits"][group].min()),
                 "queued": int(sockets["send_queue"][group].sum()),
             },
             conditions=frozenset(

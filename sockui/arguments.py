@@ -1,0 +1,163 @@
+"""The command line: which command, which options, which words, and what --help says of them.
+
+Owns the names of commands and options and which belong together. Must not act on one, or know what a filter means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sockui.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+_COMMANDS = ("list", "diagnose", "explain", "lab")
+_FORMATS = {"list": ("table", "json", "ndjson", "csv", "markdown"), "diagnose": ("text", "json", "markdown")}
+"""What a command can print; the first one unless --format says otherwise."""
+_ONLY = {  # an option's attribute -> the commands that it belongs to
+    "format": ("list", "diagnose"),
+    "columns": ("list",),
+    "seconds": ("diagnose",),
+    "fail_on": ("diagnose",),
+    "list": ("lab",),
+}
+_FLAGS = {"seconds": "--for", "fail_on": "--fail-on"}
+_NEAR = 0.75  # of difflib: a slip or two in a word; what only shares some letters is not suggested
+
+_DESCRIPTION = """\
+What is wrong with the connections on this host, since when, and what to do.
+
+  sockui [FILTER...]             look at it live
+  sockui diagnose [FILTER...]    print what is wrong, the worst first, the evidence, and what to do
+  sockui list [FILTER...]        print the sockets once
+  sockui explain STATE|FINDING   what a TCP state means and what ends it; what a finding means and what to do
+  sockui lab [STATE...]          make real sockets that are stuck in a state, to try sockui on"""
+
+_EPILOG = """\
+filters are those of ss, and fields by name; words by themselves search in what is shown:
+  sockui state close-wait and dport = :443
+  sockui 'age > 5m and process ~ java'
+  sockui -- list             searches for the word "list"
+
+sockui diagnose looks twice, a second apart; --for 10s and longer also tells how counts develop and when something
+runs out. With a filter it shows the findings of which a socket matches; those about the whole host (settings, memory,
+conntrack) have none. Ctrl-C after the second look prints what is known by then; before it, that and exit code 130.
+It exits 1 only with --fail-on, if a finding that is shown is at least as bad.
+
+examples:
+  sockui diagnose --format json process ~ java | jq '.findings[].title'
+  sockui diagnose --fail-on critical sport = :8080 || echo "page somebody"
+  sockui list --format json state close-wait | jq '.sockets[].pid'
+  sockui list --sort -age --columns process,state,age,remote
+  sockui explain close-wait
+  sockui --print-config > sockui.toml && sockui --config sockui.toml
+
+exit codes: 0 fine; 1 diagnose found something of at least --fail-on; 2 wrong usage or filter; 3 the sockets cannot be
+read; 70 an error in sockui, a report is kept; 74 the output cannot be written; 130 Ctrl-C"""
+
+
+def help_text() -> str:
+    """What --help prints."""
+    return _parser().format_help()
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, str | None, list[str]]:
+    """Split a command line into options, command (None: the UI) and words; after ``--`` nothing is a command.
+
+    ``format`` has what the command prints unless an option says otherwise. Raises :class:`UsageError`.
+    """
+    parser = _parser()
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    known, literal = arguments[:cut], arguments[cut + 1 :]
+    if "--sort" in known[:-1]:  # `--sort -age`: argparse would take -age for an option
+        at = known.index("--sort")
+        known[at : at + 2] = [f"--sort={known[at + 1]}"]
+    options, unknown = parser.parse_known_intermixed_args(known)
+    if unknown:
+        name = unknown[0].split("=")[0]
+        hint = _did_you_mean(name, re.findall(r"--[a-z-]+", parser.format_help())) or ";"
+        raise UsageError(f"there is no option {name}{hint} after -- everything is a filter")
+    words: list[str] = options.words
+    command = words.pop(0) if words and words[0] in _COMMANDS else None
+    if not (options.help or options.version or options.print_config):
+        _check(options, command)
+    return options, command, words + literal
+
+
+def _check(options: argparse.Namespace, command: str | None) -> None:
+    for name, commands in _ONLY.items():
+        if getattr(options, name) and command not in commands:
+            belongs = " and ".join(f"`sockui {each}`" for each in commands)
+            more = "; the sockets are printed by `sockui list`" if name == "list" else ""
+            raise UsageError(f"{_FLAGS.get(name, f'--{name}')} belongs to {belongs}{more}")
+    formats = _FORMATS.get(command or "", ("",))
+    options.format = options.format or formats[0]
+    if options.format not in formats:
+        allowed = f"{', '.join(formats[:-1])} or {formats[-1]}"
+        hint = _did_you_mean(options.format, formats)
+        raise UsageError(f"--format {options.format}: `sockui {command}` prints {allowed}{hint}")
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, 1, _NEAR)
+    return f', did you mean "{near[0]}"?' if near else ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    import argparse  # late: `import sockui.cli` stays free
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> None:  # type: ignore[override]  # the same way out as every wrong usage
+            raise UsageError(f"{message}\n(sockui --help shows what is understood)")
+
+    parser = Parser(
+        "sockui",
+        usage="sockui [list | diagnose | explain | lab] [FILTER... | STATE...] [options]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+
+    reading = parser.add_argument_group("what is read and how it is put in order")
+    reading.add_argument("--sort", metavar="NAME", help="a column; -NAME or NAME:desc begins with the largest")
+    reading.add_argument("--source", metavar="auto|netlink|psutil", help="where sockets are read from")
+    reading.add_argument("--netns", metavar="NAME|PID", help="look into this network namespace (needs root)")
+    reading.add_argument("--interval", metavar="SECONDS", help="between two looks: 2, 0.5, 500ms, 1m; at least 0.1")
+
+    printing = parser.add_argument_group("sockui list and sockui diagnose")
+    formats = "; ".join(f"{command}: {'|'.join(names)}" for command, names in _FORMATS.items())
+    printing.add_argument("--format", metavar="FORMAT", help=f"{formats}; the first unless said otherwise")
+    printing.add_argument("--columns", metavar="A,B,C", help="list: which columns, in this order")
+    printing.add_argument("--for", dest="seconds", metavar="SECONDS", help="diagnose: how long to look; 1, 10s, 2m")
+    severities = ("warning", "critical")
+    printing.add_argument(
+        "--fail-on", choices=severities, metavar="|".join(severities), help="diagnose: exit 1 if one is found"
+    )
+
+    ui = parser.add_argument_group("the UI")
+    ui.add_argument("--theme", metavar="dark|light|ansi|mono", help="colours; mono for none")
+    ui.add_argument("--no-mouse", dest="mouse", action="store_const", const="false", help="leave it to the terminal")
+    ui.add_argument(
+        "--allow-actions",
+        action="store_const",
+        const="true",
+        help="let the remediation page close sockets and signal processes",
+    )
+
+    lab = parser.add_argument_group("sockui lab")
+    lab.add_argument("--list", action="store_true", help="what can be made, and make nothing")
+
+    general = parser.add_argument_group("configuration and help")
+    general.add_argument("--config", metavar="FILE", help="instead of the usual configuration file")
+    general.add_argument("--print-config", action="store_true", help="print a file with every setting and its meaning")
+    general.add_argument("--version", action="store_true", help="print the version")
+    general.add_argument("-h", "--help", action="store_true", help="print this")
+    return parser
