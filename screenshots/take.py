@@ -46,16 +46,19 @@ class Picture:
     config: Config = field(default_factory=Config)
     filter: str = ""
     on: str = ""  # the recipe whose socket the cursor is put on
+    looks: int = 1  # polls before it is taken, one second apart: a trend needs some
 
 
+SOCKETS = Config(view="sockets")
 PICTURES = (
-    Picture("sockets", (150, 40), on="close-wait-unread"),
-    Picture("explainer", (120, 46), on="syn-sent"),
-    Picture("processes", (120, 24), ("3",)),
-    Picture("remediation", (110, 40), ("r", "down"), on="close-wait-unread"),
-    Picture("filter", (120, 30), ("slash", *" and age > 20s and (")),
-    Picture("small", (80, 24), on="zero-window"),
-    Picture("light", (120, 36), config=Config(theme="light"), on="fin-wait1"),
+    Picture("findings", (120, 36), config=Config(view="findings"), looks=14),
+    Picture("sockets", (150, 40), config=SOCKETS, on="close-wait-unread"),
+    Picture("explainer", (120, 46), config=SOCKETS, on="syn-sent"),
+    Picture("processes", (120, 24), ("3",), SOCKETS),
+    Picture("remediation", (110, 40), ("r", "down"), SOCKETS, on="close-wait-unread"),
+    Picture("filter", (120, 30), ("slash", *" and age > 20s and ("), SOCKETS),
+    Picture("small", (80, 24), config=SOCKETS, on="zero-window"),
+    Picture("light", (120, 36), config=Config(theme="light", view="sockets"), on="fin-wait1"),
 )
 
 
@@ -65,8 +68,11 @@ async def take(picture: Picture, lab: Lab, directory: Path) -> None:
     filter_text = "state close-wait" if picture.name == "filter" else picture.filter
     app = SockuiApp(picture.config, open_collector("netlink"), filter_text, clipboard, start_polling=False)
     async with app.run_test(size=picture.size) as pilot:
-        app.poller.tick()
-        await pilot.pause()
+        for look in range(picture.looks):
+            if look:
+                await asyncio.sleep(1)
+            app.poller.tick()
+            await pilot.pause()
         if picture.on:
             made = next(made for made in lab.made if made.name == picture.on)
             view = app.main.view
