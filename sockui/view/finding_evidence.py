@@ -104,7 +104,7 @@ def _of_rule(facts: FindingFacts, known: FindingWords) -> list[tuple[str, str]]:
     found = []
     for line in known.evidence:
         holds = set(line.when) <= facts.conditions and not set(line.unless) & facts.conditions
-        if holds and all("." in name or name in facts.values for name in words.placeholders(line.text)):
+        if holds and all(name in facts.values or name in facts.host.sysctls for name in words.placeholders(line.text)):
             found.append((line.name, words.fill(line.text, facts.values)))
     return found
 

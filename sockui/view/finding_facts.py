@@ -38,6 +38,8 @@ _PHRASES = {
     "drops_total_named": ("drops_total", "SYN or ACK", "SYNs and ACKs"),
 }
 """Values of rules with what they count: the value, one, many."""
+_OF_PROCESS = frozenset({"init", "unit", "fd_pressure", "fds_fine", "fds_used_up"})
+"""Conditions of a socket that are about its process alone."""
 _RAISED = (
     "net.core.somaxconn",
     "net.core.rmem_max",
@@ -108,15 +110,13 @@ def amount(size: int) -> str:
 
 
 def trend_text(finding: Finding, *, exact: bool = False) -> str:
-    """``+12/min for 9 min``, ``steady for 9 min``, ``no clear trend in 9 min``; "" too early to say."""
+    """``+12/min for 9 min``, ``steady for 9 min``; "" too early to say, or no direction is certain."""
     slope = finding.trend
     if slope is None:
         return ""
     time = elapsed(slope.seconds * 1000)
     if not slope.certain:
-        return (
-            f"steady for {time}" if slope.first == slope.last and not slope.per_minute else f"no clear trend in {time}"
-        )
+        return f"steady for {time}" if slope.first == slope.last and not slope.per_minute else ""
     unit, factor = ("min", 1.0) if abs(slope.per_minute) >= 1 else ("h", 60.0)
     low, high = sorted((slope.low * factor, slope.high * factor), key=abs)
     interval = f" ({rate(abs(low))} to {rate(abs(high))})" if exact and rate(abs(low)) != rate(abs(high)) else ""
@@ -191,8 +191,9 @@ class FindingFacts:
 
         What the rule's numbers say counts, where a socket's condition has the same name.
         """
-        of_sockets = [facts.conditions for facts in (self.oldest, self.of_process) if facts is not None]
-        found = frozenset().union(*of_sockets) - set(self.finding.draft.values)
+        of_oldest = self.oldest.conditions if self.oldest is not None else frozenset[str]()
+        of_process = self.of_process.conditions & _OF_PROCESS if self.of_process is not None else frozenset[str]()
+        found = (of_oldest | of_process) - set(self.finding.draft.values)
         return found | conditions(self.finding) | ({"shared"} if self.holders else frozenset())
 
     @cached_property

@@ -179,7 +179,7 @@ def _summary(facts: FindingFacts, known: FindingWords, *, ours: bool) -> str:
         found.append(f"{'Growing' if finding.trend.growing else 'Falling'}: {slope}{f'; {ahead}' if ahead else ''}.")
     elif ahead:
         found.append(f"At this rate {ahead}.")
-    elif slope.startswith("steady"):
+    elif slope and finding.count > 1:  # steady
         found.append(f"{slope[0].upper()}{slope[1:]}.")
     first = known.first
     if ours and {"stopped", "traced"} & facts.conditions:

@@ -194,8 +194,6 @@ def test_settings(settings: dict[str, str], wrong: set[str]) -> None:
 def test_the_trap_in_tcp_fin_timeout(timeout: str, trap: bool) -> None:
     findings = Ward(settings=SETTINGS | {"net.ipv4.tcp_fin_timeout": timeout}).poll(LISTEN)
     assert rules(findings) == (["R06"] if trap else [])
-    if trap:
-        assert findings.items[0].draft.values["life"] == 2 * (int(timeout) - 60)
 
 
 def test_orphans_in_fin_wait2(ward: Ward) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sockui.knowledge import words
+from sockui.knowledge.files import File
 
 RUNTIMES = words.names("runtimes")
 TOOLS = [pytest.param(tool, id=f"{name}-{n}") for name in RUNTIMES for n, tool in enumerate(words.runtime(name).tools)]
@@ -132,7 +133,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, Any]],
 
     def load(data: dict[str, Any]) -> words.RuntimeWords:
         words.runtime.cache_clear()
-        monkeypatch.setattr(words.File, "open", lambda kind, name: words.File(f"{kind}/{name}.toml", data))
+        monkeypatch.setattr(File, "open", lambda kind, name: File(f"{kind}/{name}.toml", data))
         return words.runtime("made_up")
 
     yield load

@@ -9,6 +9,7 @@ import pytest
 
 from sockui.diagnosis.situations import Situation
 from sockui.knowledge import words
+from sockui.knowledge.files import File
 from sockui.model import State
 
 STATES = [state.name.lower() for state in State]
@@ -114,7 +115,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, Any]],
 
     def load(data: dict[str, Any]) -> words.SituationWords:
         words.situation.cache_clear()
-        monkeypatch.setattr(words.File, "open", lambda kind, name: words.File(f"{kind}/{name}.toml", data))
+        monkeypatch.setattr(File, "open", lambda kind, name: File(f"{kind}/{name}.toml", data))
         return words.situation("made_up")
 
     yield load

@@ -81,7 +81,7 @@ def fin_wait2_orphans(census: Census) -> Iterator[Draft]:
         Severity.WARNING if trap else Severity.INFO,
         rows,
         count=len(rows),
-        values={"fin_timeout": timeout or 0, "life": 2 * (timeout - 60) if timeout and trap else timeout or 60},
+        values={"fin_timeout": timeout or 0},
         conditions=frozenset({"trap"} if trap else ()) | frozenset({"many"} if many or share else ()),
     )
 
