@@ -123,7 +123,9 @@ class Poller:
         try:
             self._poll()
         except Exception as error:  # nobody reads what a thread prints below a full screen
-            self._publish(Poll(self._update, self._findings, 0, self._interval, f"an error in sockui itself: {error!r}", error))
+            self._publish(
+                Poll(self._update, self._findings, 0, self._interval, f"an error in sockui itself: {error!r}", error)
+            )
 
     def _poll(self) -> None:
         while not self._stop:

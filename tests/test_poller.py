@@ -63,7 +63,9 @@ def test_the_interval_has_limits() -> None:
 
 def test_the_thread_polls_until_paused_and_goes_on_at_once() -> None:
     came = threading.Semaphore(0)
-    ticking = Poller(Replay([snapshot(at, sock(1)) for at in range(50)]), Tracker(), Diagnosis(), lambda _: came.release(), 0.1)
+    ticking = Poller(
+        Replay([snapshot(at, sock(1)) for at in range(50)]), Tracker(), Diagnosis(), lambda _: came.release(), 0.1
+    )
     ticking.start()
     assert came.acquire(timeout=10)
     assert came.acquire(timeout=10)

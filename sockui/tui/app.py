@@ -25,15 +25,20 @@ from textual.theme import Theme
 from sockui.clipboard import Clipboard
 from sockui.collector import Collector, open_collector
 from sockui.config import Config
+from sockui.diagnosis.engine import Diagnosis
+from sockui.diagnosis.finding import Finding
 from sockui.poller import Poll, Poller
 from sockui.tracker import Tracker
-from sockui.tui import wording
+from sockui.tui import paragraphs
 from sockui.tui.ascii import AsciiFilter
+from sockui.tui.confirm_screen import ConfirmScreen
+from sockui.tui.help import help_paragraphs
 from sockui.tui.main_screen import MainScreen
 from sockui.tui.pane import plain
 from sockui.tui.remedy_screen import RemedyScreen
-from sockui.tui.subject import Subject
+from sockui.tui.subject import FindingSubject, SocketSubject, Subject
 from sockui.tui.text_screen import TextScreen
+from sockui.tui.wording import key_name
 from sockui.view import query, table_view
 from sockui.view.table_view import TableView
 
@@ -83,7 +88,10 @@ class Polled(Message):
 
 
 class SockuiApp(App[int]):
-    """``collector`` is the source; ``start_polling`` False leaves ticking to the caller (tests)."""
+    """``collector`` is the source; ``start_polling`` False leaves ticking to the caller (tests).
+
+    ``diagnosis`` None is one that judges by the configuration and looks at the processes of this host.
+    """
 
     TITLE = "sockui"
     ENABLE_COMMAND_PALETTE = True
@@ -103,6 +111,7 @@ class SockuiApp(App[int]):
         collector: Collector,
         filter_text: str = "",
         clipboard: Clipboard | None = None,
+        diagnosis: Diagnosis | None = None,
         *,
         start_polling: bool = True,
     ) -> None:
@@ -112,7 +121,8 @@ class SockuiApp(App[int]):
         self._hinted = False
         self.clipboard_route = clipboard or Clipboard(config.clipboard, os.environ, self._to_terminal)
         self.main = MainScreen(config, query.compile(filter_text))
-        self.poller = Poller(collector, Tracker(config.linger), self._publish, config.interval)
+        diagnosis = diagnosis or Diagnosis(config.thresholds)
+        self.poller = Poller(collector, Tracker(config.linger), diagnosis, self._publish, config.interval)
         if config.ascii:
             self._filters.append(AsciiFilter())  # Textual has no public way to filter what is painted
         self.register_theme(DARK)
@@ -137,7 +147,7 @@ class SockuiApp(App[int]):
         Textual knows the first alone: after the second it would read the keys twice and never end.
         """
         driver = self._driver
-        assert driver is not None
+        assert driver is not None  # noqa: S101  this handler is only set where there is one
         if not getattr(driver, "_must_signal_resume", False):
             driver.suspend_application_mode()
         driver.resume_application_mode()
@@ -179,31 +189,41 @@ class SockuiApp(App[int]):
 
     def show_details(self, index: int) -> None:
         """All about a socket, by its row in the update that is shown."""
-        about = self._subject(index)
+        about = self._socket(index)
         if about is not None:
-            self.push_screen(TextScreen("All about this socket", about.details, about.full))
+            full = about.full
+            self.push_screen(TextScreen("All about this socket", lambda: paragraphs.details(full()), full))
 
     def show_remedy(self, index: int) -> None:
         """What to do about a socket, by its row in the update that is shown."""
-        about = self._subject(index)
+        about = self._socket(index)
         if about is not None:
-            self.push_screen(RemedyScreen(about))
+            self._show_remedy(about)
 
-    def _subject(self, index: int) -> Subject | None:
-        first = self.main.view
-        return Subject(lambda: (self.main.view or first).update, index) if first is not None else None
+    def show_finding_remedy(self, finding: Finding) -> None:
+        """What to do about a finding of those that are shown."""
+        first = self.main.findings
+        if first is not None:
+            self._show_remedy(FindingSubject(lambda: self.main.findings or first, finding))
+
+    def _show_remedy(self, about: Subject) -> None:
+        self.push_screen(RemedyScreen(about, allow_actions=self.config.allow_actions))
+
+    def _socket(self, index: int) -> SocketSubject | None:
+        first = self.main.findings
+        return SocketSubject(lambda: self.main.findings or first, index) if first is not None else None
 
     def action_help(self) -> None:
         """Keys, the filter language, the columns."""
         bindings = [binding for binding in MainScreen.BINDINGS if isinstance(binding, Binding)]
-        text = wording.help_paragraphs(bindings)
+        text = help_paragraphs(bindings)
         self.push_screen(TextScreen("Help", lambda: text, lambda: plain(text)))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that a key does, by name."""
         for binding in MainScreen.BINDINGS:
             if isinstance(binding, Binding) and binding.description:
-                key = wording.key_name(binding.key)
+                key = key_name(binding.key)
                 yield SystemCommand(
                     binding.description, f"key {key}", partial(self.main.run_action, f"screen.{binding.action}")
                 )
@@ -238,7 +258,7 @@ class SockuiApp(App[int]):
             self.notify(hint, timeout=10, markup=False)
 
     def _say(self, note: str) -> None:
-        if isinstance(self.screen, MainScreen | TextScreen | RemedyScreen):
+        if isinstance(self.screen, MainScreen | TextScreen | RemedyScreen | ConfirmScreen):
             self.screen.say(note)
         else:
             self.notify(note, markup=False)

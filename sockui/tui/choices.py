@@ -13,6 +13,8 @@ from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.query import EVERYTHING, Query
 from sockui.view.table_view import ATTENTION, Sort
 
+AUTO = "auto"
+"""The view in the configuration that means: findings if there is something to find, else sockets."""
 _BIGGEST_FIRST = ("number", "age")
 
 
@@ -20,7 +22,8 @@ _BIGGEST_FIRST = ("number", "age")
 class Choices:
     """The choices in force."""
 
-    showing: str  # "sockets" or "processes"
+    showing: str  # "findings", "sockets" or "processes"
+    home: str  # the view that it began with, where Esc ends
     sort: Sort  # of the sockets
     columns: tuple[str, ...]  # empty: those that fit the width
     filter: Query = EVERYTHING
@@ -28,15 +31,34 @@ class Choices:
     folded: frozenset[int] = frozenset()  # pids whose children are folded away
     marked: set[int] = field(default_factory=set)  # keys of sockets
     offset: int = 0  # columns scrolled away on the left
+    came: tuple[str, Query, Query] | None = None  # by Enter: from which view and filter, with which filter to sockets
 
     @classmethod
     def of(cls, config: Config, chosen: Query) -> Choices:
         """Begin with what the configuration says, and a filter."""
-        return cls(config.view, Sort.parse(config.sort), config.columns, chosen)
+        view = "sockets" if config.view == AUTO else config.view
+        return cls(view, view, Sort.parse(config.sort), config.columns, chosen)
+
+    def begin(self, name: str) -> None:
+        """Let this be the view that it began with."""
+        self.showing = self.home = name
+
+    def enter(self, narrowed: Query) -> None:
+        """Go to the sockets that a filter shows, and remember the way back."""
+        self.came = (self.showing, self.filter, narrowed)
+        self.showing, self.filter = "sockets", narrowed
+
+    def come_back(self) -> bool:
+        """Go back to where :meth:`enter` was; False if something else was chosen since."""
+        came, self.came = self.came, None
+        if came is None or (self.showing, self.filter) != ("sockets", came[2]):
+            return False
+        self.showing, self.filter, _ = came
+        return True
 
     @property
     def order(self) -> Sort:
-        """The order of the view that is showing."""
+        """The order of the view that is showing; findings have their own, the worst first."""
         return self.sort if self.showing == "sockets" else self.tree_sort
 
     def sort_by(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """What the copy keys of the main screen put on the clipboard.
 
-Owns the choice of what is meant: the marked rows, the row under the cursor, the table. Must not send anything
-anywhere, and holds no words: ``view.summary`` and ``report`` make the texts.
+Owns the choice of what is meant: the finding, the marked rows, the row under the cursor, the table. Must not send
+anything anywhere, and holds no words: ``view.findings``, ``view.summary`` and ``report`` make the texts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from sockui import report
+from sockui.tui.body import Body
+from sockui.tui.subject import finding_markdown
 from sockui.tui.table import Rows
 from sockui.view import summary
 from sockui.view.columns import require
@@ -23,16 +25,44 @@ TABLE_WIDTH = 120
 """Cells of a copied table: a chat window shows that many without wrapping."""
 
 
-def sockets(view: TableView, marked: Collection[int], selected: int | None) -> str:
-    """The summary of the marked sockets, else of the one under the cursor; "" if there is none."""
+def summary_of(body: Body) -> str:
+    """What chat should know of the finding, the marked sockets, or the row under the cursor; "" if there is none."""
+    view, process = body.view, body.selected_process
+    if view is None or body.choices.showing == "findings":
+        return _finding_of(body)
+    if process is not None:
+        return summary.summary_process(view.update, process.pid) if process.pid > 0 else ""
+    return _sockets(view, body.choices.marked, body.selected)
+
+
+def full_of(body: Body) -> str:
+    """All that is known of the finding or socket under the cursor; "" if there is none."""
+    view, selected = body.view, body.selected
+    if view is None or body.choices.showing == "findings":
+        return _finding_of(body)
+    return summary.full(view.update, selected) if selected is not None else ""
+
+
+def table_of(body: Body) -> str:
+    """The marked rows, else the table as it is filtered and sorted, in a code block; "" if it is empty."""
+    if body.choices.showing != "sockets":
+        return _rows(body.table.rows)
+    return _table(body.view, body.choices.marked, body.choices.columns) if body.view is not None else ""
+
+
+def _finding_of(body: Body) -> str:
+    item = body.selected_finding
+    return finding_markdown(body.findings, item) if item is not None and body.findings is not None else ""
+
+
+def _sockets(view: TableView, marked: Collection[int], selected: int | None) -> str:
     rows = np.flatnonzero(np.isin(view.update.keys, _keys(marked))).tolist()
     if not rows and selected is not None:
         rows = [selected]
     return summary.summary(view.update, rows) if rows else ""
 
 
-def table(view: TableView, marked: Collection[int], columns: Sequence[str]) -> str:
-    """The marked rows, else all that are shown, as a table in a code block; "" if there are none."""
+def _table(view: TableView, marked: Collection[int], columns: Sequence[str]) -> str:
     if marked:
         view = dataclasses.replace(view, rows=view.rows[np.isin(view.update.keys[view.rows], _keys(marked))])
     if not len(view.rows):
@@ -42,8 +72,8 @@ def table(view: TableView, marked: Collection[int], columns: Sequence[str]) -> s
     return f"```\n{text.getvalue()}```"
 
 
-def rows(shown: Rows) -> str:
-    """Every row of a table as it stands on the screen, in a code block; "" if there are none."""
+def _rows(shown: Rows) -> str:
+    """Every row of a table as it stands on the screen."""
     if not len(shown):
         return ""
     headings = shown.headings(TABLE_WIDTH)

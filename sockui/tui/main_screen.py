@@ -1,47 +1,34 @@
-"""The main screen: counts, table, explanation, status.
+"""The main screen: what each key does to what is shown.
 
-Owns what is shown now (view, filter, order, marks, fold state) and the keys that change it. Must not read
-sockets or compute views itself: it asks ``view`` with the last :class:`Poll`.
+Owns the keys. Must not take polls or say what the bars say (``live_screen``), nor choose the text that a key copies
+(``copying``).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
-from sockui.config import Config
 from sockui.errors import FilterError
-from sockui.poller import Poll
 from sockui.tui import copying, wording
 from sockui.tui.bar import Bar, StateBar
-from sockui.tui.body import Body
-from sockui.tui.choices import Choices
 from sockui.tui.filter_bar import FilterBar
+from sockui.tui.live_screen import LiveScreen
 from sockui.tui.pickers import ColumnChooser, SortPicker
 from sockui.tui.sockets import SocketRows
 from sockui.tui.table import Table
-from sockui.view import process_tree, query, summary, table_view
+from sockui.view import query, table_view
 from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.query import Query
-from sockui.view.table_view import Sort, TableView
-
-if TYPE_CHECKING:
-    from sockui.tui.app import SockuiApp
-
-WIDE = 120
-"""Columns from which the explanation stands beside the table instead of below it."""
-QUIET_SECONDS = 0.6
-"""A changed order waits until no key was pressed for so long: nothing moves under a finger."""
 
 
-class MainScreen(Screen[None]):
-    """Sockets or processes, with the explanation of what is under the cursor."""
+class MainScreen(LiveScreen):
+    """Findings, sockets and processes, and the keys that go from one to the other and to pages about one of them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "view('findings')", "Findings"),
         Binding("2", "view('sockets')", "Sockets"),
         Binding("3", "view('processes')", "Processes"),
         Binding("slash", "filter", "Filter"),
@@ -52,8 +39,9 @@ class MainScreen(Screen[None]):
         Binding("p", "pause", "Pause"),
         Binding("plus,equals_sign", "interval(2)", "Longer interval"),
         Binding("minus", "interval(0.5)", "Shorter interval"),
-        Binding("enter", "enter", "All about it"),
+        Binding("enter", "enter", "All about it; of a finding or a process its sockets"),
         Binding("r", "remedy", "Remediation"),
+        Binding("a", "acknowledge", "Acknowledge a finding, or take that back"),
         Binding("c", "copy_summary", "Copy a summary"),
         Binding("C", "copy_table", "Copy marked rows or the table"),
         Binding("d", "copy_full", "Copy full diagnostics"),
@@ -63,125 +51,14 @@ class MainScreen(Screen[None]):
         Binding("right,l", "sideways(1)", "Columns to the right, unfold", show=False),
     ]
 
-    def __init__(self, config: Config, chosen: Query) -> None:
-        super().__init__()
-        self.poll: Poll | None = None
-        self.view: TableView | None = None
-        self.choices = Choices.of(config, chosen)
-        self.body = Body(self.choices, config.explainer, config.ascii)
-        self._before_typing: Query = query.EVERYTHING
-        self._finger_on = False
-        self._waiting: tuple[Poll, TableView] | None = None
-        self._note = ""
+    _before_typing: Query = query.EVERYTHING
 
-    @property
-    def sockui(self) -> SockuiApp:
-        """The application, by its own type."""
-        from sockui.tui.app import SockuiApp
-
-        app = self.app
-        assert isinstance(app, SockuiApp)  # noqa: S101  nothing else makes this screen
-        return app
-
-    # --- composition ------------------------------------------------------------------------------
-
-    def compose(self) -> ComposeResult:
-        yield Bar(id="top")
-        yield StateBar(id="states")
-        yield FilterBar(id="filter")
-        yield self.body
-        yield Bar(id="status")
-        yield Bar(id="hints")
-
-    def on_mount(self) -> None:
-        self._quiet = self.set_interval(QUIET_SECONDS, self.finger_off, pause=True)
-        self.query_one("#top", Bar).say(wording.top(None, self.sockui.poller.interval, False))
-        self.query_one("#status", Bar).say(wording.reading())
-        self.action_view(self.choices.showing)
-
-    def on_resize(self) -> None:
-        width = self.app.size.width
-        self.set_class(width >= WIDE, "-wide")
-        self.set_class(width >= 170, "-huge")
-        self._hint()
-
-    # --- results ----------------------------------------------------------------------------------
-
-    def wants(self) -> tuple[Query, Sort]:
-        """What the poller's thread should filter and sort by."""
-        return self.choices.filter, self.choices.sort
-
-    def take(self, poll: Poll, view: TableView | None) -> None:
-        """Show a poll; ``view`` was built for what was wanted when the poll was made."""
-        if not self.body.ready:
-            self.call_later(self.take, poll, view)
-            return
-        self.poll = poll
-        self.query_one("#top", Bar).say(wording.top(poll, self.sockui.poller.interval, self.sockui.poller.paused))
-        if poll.error or view is None:
-            self._status()
-            return
-        if self.view is not None and self._finger_on:
-            self._waiting = (poll, view)
-            return
-        if view.query != self.choices.filter or view.sort != self.choices.sort:
-            self._build()
-            return
-        self._show(view)
-
-    def finger_off(self) -> None:
-        """No key was pressed for a while: what waited may be shown."""
-        self._finger_on = False
-        self._quiet.pause()
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self.take(*waiting)
-
-    def _build(self) -> None:
-        """Filter and sort the last update again, because the person asked for it."""
-        if self.poll is None or self.poll.update is None:
-            return
-        self._show(table_view.build(self.poll.update, self.choices.filter, self.choices.sort, self.view))
-
-    def _show(self, view: TableView) -> None:
-        self.view = view
-        self.body.show(view)
-        chosen = wording.state_of_filter(self.choices.filter.text)
-        self.query_one("#states", StateBar).count(wording.state_counts(view), chosen)
-        self._status()
-        self.sockui.renew_screens()
-
-    def _status(self) -> None:
-        words = wording.status(self.poll, self.view, self.choices, self._note)
-        self.query_one("#status", Bar).say(words)
-
-    def _hint(self) -> None:
-        words = wording.hints(self.choices.showing, self.app.size.width, bool(self.choices.filter.text))
-        self.query_one("#hints", Bar).say(words)
-
-    def say(self, note: str) -> None:
-        """Say something in the status line until the next key."""
-        self._note = note
-        self._status()
-
-    # --- keys -------------------------------------------------------------------------------------
-
-    def on_key(self) -> None:
-        """Remember that a finger is on the keys, and let the last note go."""
-        self._finger_on = True
-        self._quiet.reset()
-        self._quiet.resume()
-        if self._note:
-            self._note = ""
-            self._status()
+    # --- what is shown ----------------------------------------------------------------------------
 
     def action_view(self, name: str) -> None:
-        """Show sockets or processes."""
-        self.choices.showing = name
-        self.body.switch()
-        self._hint()
-        if self.view is not None:
-            self._show(self.view)
+        """Show findings, sockets or processes."""
+        self.choices.came = None
+        self.switch(name)
 
     def action_filter(self) -> None:
         """Type a filter."""
@@ -202,7 +79,7 @@ class MainScreen(Screen[None]):
         view = table_view.build(self.poll.update, typed, self.choices.sort, self.view)
         if len(view.rows):
             self.choices.filter = typed
-            self._show(view)
+            self.build()
         bar.answer(len(view.rows), view.total)
 
     @on(FilterBar.Closed)
@@ -210,53 +87,61 @@ class MainScreen(Screen[None]):
         self.query_one(FilterBar).close()
         self.body.table.focus()
         self.choices.filter = query.compile(event.text) if event.text is not None else self._before_typing
-        self._hint()
-        self._build()
+        self.show_hints()
+        self.build()
 
     def filter_by(self, text: str) -> None:
         """Put a filter in force."""
-        try:
-            self.choices.filter = query.compile(text)
-        except FilterError as error:
-            self.say(error.hint)
-            return
-        self._hint()
-        self._build()
+        self.choices.filter = query.compile(text)
+        self.show_hints()
+        self.build()
 
     @on(Bar.Pressed, "#states")
     def _pressed_state(self, event: Bar.Pressed) -> None:
         word = "" if wording.state_of_filter(self.choices.filter.text) == event.press else event.press
         self.filter_by(wording.filter_of_state(word))
 
+    @on(Bar.Pressed, "#top, #status")
+    def _pressed_view(self, event: Bar.Pressed) -> None:
+        self.action_view(event.press)
+
     def action_back(self) -> None:
-        """Go back one step: marks, filter, then the socket view."""
+        """Go back one step: marks, where Enter was pressed, filter, then the first view."""
         if self.choices.marked:
             self.choices.marked.clear()
-            self._build()
+            self.build()
+        elif self.choices.come_back():
+            self.switch(self.choices.showing)
+            self.build()
         elif self.choices.filter.text:
             self.filter_by("")
         elif not isinstance(self.focused, Table):
             self.body.table.focus()
-        elif self.choices.showing != "sockets":
-            self.action_view("sockets")
+        elif self.choices.showing != self.choices.home:
+            self.action_view(self.choices.home)
 
     def action_pick_sort(self) -> None:
         """Choose the order from a list."""
+        if self.choices.showing == "findings":
+            self.say("Findings are in order already: the worst first.")
+            return
         names = wording.sort_choices(self.choices.showing)
         self.app.push_screen(SortPicker(names, self.choices.order.text), self._sort_by)
 
     def _sort_by(self, name: str | None) -> None:
         if name:
             self.choices.sort_by(name)
-            self._build()
+            self.build()
 
     @on(Table.HeadingClicked)
     def _pressed_heading(self, event: Table.HeadingClicked) -> None:
-        self._sort_by(event.name)
+        if self.choices.showing != "findings":
+            self._sort_by(event.name)
 
     def action_reverse(self) -> None:
         """Turn the order round."""
-        self._sort_by(self.choices.order.column_name)
+        if self.choices.showing != "findings":
+            self._sort_by(self.choices.order.column_name)
 
     def action_mark(self) -> None:
         """Mark the socket, or take its mark, and go to the next."""
@@ -264,19 +149,34 @@ class MainScreen(Screen[None]):
             return
         self.choices.mark(int(self.view.update.keys[self.body.selected]))
         self.body.table.action_move(1)
-        self._build()
+        self.build()
+
+    def action_acknowledge(self) -> None:
+        """Acknowledge the finding, so that it stands last and dimmed until it gets worse, and go to the next."""
+        finding, table = self.body.selected_finding, self.body.table
+        if finding is None:
+            self.say("Findings are acknowledged: 1 shows them.")
+            return
+        below = table.rows.key(table.cursor + 1) if table.cursor + 1 < len(table.rows) else None
+        known = self.news.acknowledge(finding)
+        self.build()
+        if known and below is not None:
+            table.go_to(below)
+        self.say(
+            "Acknowledged: listed last until it gets worse or doubles; a on it takes that back."
+            if known
+            else "No longer acknowledged."
+        )
 
     def action_pause(self) -> None:
         """Rest or go on."""
-        poller = self.sockui.poller
-        poller.paused = not poller.paused
-        self.query_one("#top", Bar).say(wording.top(self.poll, poller.interval, poller.paused))
+        self.sockui.poller.paused = not self.sockui.poller.paused
+        self.show_top()
 
     def action_interval(self, factor: float) -> None:
         """Poll less or more often."""
-        poller = self.sockui.poller
-        poller.interval = wording.step_interval(poller.interval, factor)
-        self.query_one("#top", Bar).say(wording.top(self.poll, poller.interval, poller.paused))
+        self.sockui.poller.interval = wording.step_interval(self.sockui.poller.interval, factor)
+        self.show_top()
 
     def action_explainer(self) -> None:
         """Show or hide the explanation."""
@@ -296,7 +196,7 @@ class MainScreen(Screen[None]):
     def _take_columns(self, names: tuple[str, ...] | None) -> None:
         if names is not None:
             self.choices.choose_columns(names)
-            self._build()
+            self.build()
 
     def action_sideways(self, by: int) -> None:
         """Scroll the columns; in the tree, fold or unfold."""
@@ -305,25 +205,33 @@ class MainScreen(Screen[None]):
             self.choices.fold(row.pid, by < 0)
         elif isinstance(table.rows, SocketRows):
             self.choices.scroll_columns(by, len(table.rows.columns(table.size.width)))
-        self._build()
+        self.build()
+
+    # --- from a row to a page ---------------------------------------------------------------------
 
     @on(Table.Entered)
     def action_enter(self) -> None:
-        """All about the socket; of a process, its sockets."""
-        process = self.body.selected_process
-        if process is not None and self.body.processes is not None:
-            self.choices.showing = "sockets"
-            self.filter_by(process_tree.filter_text(self.body.processes, process))
-            self.action_view("sockets")
-        elif isinstance(self.focused, StateBar):
+        """All about the socket; of a finding or a process, its sockets."""
+        if isinstance(self.focused, StateBar):
             self.focused.action_press()
+        elif self.choices.showing != "sockets":
+            narrowed = self.body.filter_of_selected()
+            if narrowed:
+                self.choices.enter(query.compile(narrowed))
+                self.switch("sockets")
+                self.build()
+            elif self.body.selected_finding is not None:
+                self.say("This finding is about the host, not about single sockets.")
         elif self.body.selected is not None:
             self.sockui.show_details(self.body.selected)
 
     def action_remedy(self) -> None:
-        """What to do about the socket; of a process, about its oldest stuck one."""
+        """What to do about the finding or socket; of a process, about its oldest stuck one."""
+        finding = self.body.selected_finding
         index = self.body.selected if self.choices.showing == "sockets" else self.body.oldest_stuck
-        if index is not None:
+        if finding is not None:
+            self.sockui.show_finding_remedy(finding)
+        elif index is not None:
             self.sockui.show_remedy(index)
         else:
             self.say("There is nothing stuck here.")
@@ -337,24 +245,13 @@ class MainScreen(Screen[None]):
             self.say(f"Not copied: {nothing}.")
 
     def action_copy_summary(self) -> None:
-        """Copy what chat should know: of the marked sockets, the socket or the process under the cursor."""
-        process, text = self.body.selected_process, ""
-        if self.view is not None and process is not None and process.pid > 0:
-            text = summary.summary_process(self.view.update, process.pid)
-        elif self.view is not None:
-            text = copying.sockets(self.view, self.choices.marked, self.body.selected)
-        self._copy(text, "nothing is selected")
+        """Copy what chat should know: of the finding, the marked sockets, the socket or the process."""
+        self._copy(copying.summary_of(self.body), "nothing is selected")
 
     def action_copy_table(self) -> None:
         """Copy the marked rows, or the table as filtered and sorted, as text in a code block."""
-        if self.choices.showing == "processes":
-            text = copying.rows(self.body.table.rows)
-        else:
-            text = copying.table(self.view, self.choices.marked, self.choices.columns) if self.view else ""
-        self._copy(text, "the table is empty")
+        self._copy(copying.table_of(self.body), "the table is empty")
 
     def action_copy_full(self) -> None:
-        """Copy all that is known of the socket under the cursor."""
-        view, selected = self.view, self.body.selected
-        text = summary.full(view.update, selected) if view is not None and selected is not None else ""
-        self._copy(text, "no socket is selected")
+        """Copy all that is known of the finding or the socket under the cursor."""
+        self._copy(copying.full_of(self.body), "no socket is selected")

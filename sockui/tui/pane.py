@@ -31,6 +31,7 @@ class Paragraph:
     text: str
     style: str = ""
     lead: str = ""  # stands before the first line; the others are indented as far
+    lead_style: str = "dim"
     verbatim: bool = False  # broken anywhere at the edge, spaces kept: commands and tables
     spans: tuple[Span, ...] = ()  # instead of ``text``: one line, cut at the edge
     anchor: int = -1  # the step that this paragraph belongs to, for a cursor; -1 none
@@ -57,7 +58,7 @@ def wrap(paragraphs: Sequence[Paragraph], width: int) -> list[Line]:
             pieces = textwrap.wrap(paragraph.text, room, break_on_hyphens=False) or [""]
         for number, piece in enumerate(pieces):
             lead = paragraph.lead if number == 0 else indent
-            lines.append((((lead, "dim"), (piece, paragraph.style)), paragraph.anchor))
+            lines.append((((lead, paragraph.lead_style), (piece, paragraph.style)), paragraph.anchor))
     return lines
 
 
@@ -65,6 +66,19 @@ def plain(paragraphs: Sequence[Paragraph], width: int = 78) -> str:
     """Lay paragraphs out as text without styles."""
     lines = ("".join(text for text, _ in spans).rstrip() for spans, _ in wrap(paragraphs, width))
     return "\n".join(lines)
+
+
+def _changed(old: tuple[Line, bool], new: tuple[Line, bool], width: int) -> tuple[int, int]:
+    """First cell in which two lines differ, and the one after the last: a number in prose need not cost the line."""
+    if old[0][1] != new[0][1] or old[1] != new[1]:
+        return 0, width
+    before, after = ([(c, style) for text, style in line[0][0] for c in text] for line in (old, new))
+    if any(cell_len(c) != 1 for c, _ in before + after):
+        return 0, width
+    differs = [at for at, (was, now) in enumerate(zip(before, after, strict=False)) if was != now]
+    if len(before) != len(after):
+        return min([*differs[:1], len(before), len(after), width - 1]), width
+    return (differs[0], differs[-1] + 1) if differs else (0, 0)
 
 
 class Pane(Widget, can_focus=True):
@@ -160,9 +174,14 @@ class Pane(Widget, can_focus=True):
         if len(before) != len(lines) or moved:
             self.refresh()
             return
-        changed = [y for y, (old, new) in enumerate(zip(before, lines, strict=True)) if old != new]
-        if changed:
-            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+        regions = []
+        for y, (old, new) in enumerate(zip(before, lines, strict=True)):
+            if old != new:
+                first, last = _changed(old, new, self.size.width)
+                if first < last:
+                    regions.append(Region(first, y, last - first, 1))
+        if regions:
+            self.refresh(*regions)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return len(wrap(self._paragraphs, width - 1))

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sockui.actions import Outcome, Plan
+from sockui.diagnosis.finding import Findings
+from sockui.knowledge import words
+from sockui.model import State
+from sockui.tui import timeline as drawing
 from sockui.tui.pane import Paragraph, Span
+from sockui.tui.subject import Page
 from sockui.view.explain import Explanation, ProcessExplanation
-from sockui.view.remedy import Remedy
+from sockui.view.findings import Said
 from sockui.view.step import Step
 
+_SEVERITY_STYLES = {"critical": "bad", "warning": "warn", "info": "info"}
+_NAME_ROOM = 20  # cells of the longest name of evidence that stands beside its value
 _EFFECT_STYLES = {"reads": "good", "changes settings": "warn", "drops connections": "bad"}
 _ROLES = {"plain": "dim", "seen": "info", "present": "title"}
 GAP = Paragraph("")
@@ -52,13 +60,9 @@ def process(about: ProcessExplanation) -> list[Paragraph]:
 def finding(said: Said) -> list[Paragraph]:
     """One finding: what, its numbers, whose turn, what ends it, causes, the first step, what not to do."""
     text = [
-        Paragraph("", spans=((f"{said.severity.upper()} ", _SEVERITY_STYLES[said.severity]), (said.title, "title"))),
+        Paragraph(said.title, "title", lead=f"{said.severity.upper()} ", lead_style=_SEVERITY_STYLES[said.severity]),
         Paragraph(said.summary, "strong"),
     ]
-    if said.forecast:
-        text.append(Paragraph(said.forecast, "bad", lead="Ahead "))
-    if said.trend:
-        text.append(Paragraph(said.trend, lead="Trend "))
     text += [Paragraph(said.turn, lead="Turn  "), Paragraph(said.ends, lead="Ends  "), GAP]
     room = max((len(name) for name, _ in said.evidence if len(name) <= _NAME_ROOM), default=0)
     for name, value in said.evidence:
@@ -120,6 +124,35 @@ def remedy(page: Page) -> list[Paragraph]:
         text += _command(step, number)
     if page.do_not:
         text += [GAP, *_refusals(page.do_not)]
+    return text
+
+
+def plan(plan: Plan) -> list[Paragraph]:
+    """What an action will hit, and what it costs; what may be long comes last."""
+    text = []
+    for title, lines in (("Will be hit", plan.states), ("Processes", plan.processes)):
+        if lines:
+            text += [Paragraph(title, "title"), *(Paragraph(line, lead="  ") for line in lines)]
+    if plan.obstacle:
+        text += [GAP, Paragraph(f"It cannot be done: {plan.obstacle}", "bad")]
+    if plan.warnings:
+        text += [GAP, Paragraph("Know before", "title")]
+        text += [Paragraph(line, "warn", lead="• ") for line in plan.warnings]
+    if plan.left_alone:
+        text += [GAP, *(Paragraph(line, "dim", lead="• ") for line in plan.left_alone)]
+    if plan.peers:
+        text += [GAP, Paragraph("Peers", "title"), *(Paragraph(line, lead="  ") for line in plan.peers)]
+    return text
+
+
+def outcome(outcome: Outcome | None, error: str) -> list[Paragraph]:
+    """What came of an action; ``outcome`` None: nothing was done, because of ``error``."""
+    if outcome is None:
+        return [Paragraph("Nothing was done", "bad"), Paragraph(error)]
+    first, *rest = outcome.sentences
+    text = [Paragraph(first, "good" if outcome.done else "bad"), *(Paragraph(line) for line in rest)]
+    if outcome.log is not None:
+        text += [GAP, Paragraph(f"Written down in {outcome.log}", "dim")]
     return text
 
 

@@ -1,6 +1,6 @@
-"""Small lists to choose from: the sort order, the columns.
+"""Small lists to choose from: the sort order, the columns, what to do.
 
-Owns choosing. Must not sort or lay out anything.
+Owns choosing. Must not sort, lay out or do anything.
 """
 
 from __future__ import annotations
@@ -105,6 +105,39 @@ class ColumnChooser(ModalScreen[tuple[str, ...] | None]):
     def action_none(self) -> None:
         """Go back to the default set."""
         self.dismiss(())
+
+    def action_down(self) -> None:
+        """Go down."""
+        self.query_one(OptionList).action_cursor_down()
+
+    def action_up(self) -> None:
+        """Go up."""
+        self.query_one(OptionList).action_cursor_up()
+
+
+class ActPicker(ModalScreen[int | None]):
+    """Choose what to do; the index of it, None for nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,x", "dismiss(None)", "Back"),
+        Binding("j", "down", "Down", show=False),
+        Binding("k", "up", "Up", show=False),
+    ]
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        super().__init__()
+        self._choices = choices
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static("Act   (Enter: shows what will be hit, and asks; Esc: back)", markup=False)
+            yield OptionList(*(Text(choice, no_wrap=True, overflow="ellipsis") for choice in self._choices))
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).highlighted = 0
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option_index)
 
     def action_down(self) -> None:
         """Go down."""

@@ -147,7 +147,8 @@ class Table(Widget, can_focus=True):
         self._sorted = ""
         self._painted: list[_Line] = []
         self._styles: dict[str, Style] = {}
-        self.empty_text = ""
+        self.empty_text = ""  # what stands in an empty table, and its style
+        self.empty_style = "dim"
 
     # --- data -------------------------------------------------------------------------------------
 
@@ -329,7 +330,7 @@ class Table(Widget, can_focus=True):
             lines.append(self._row(cells, row_style, override, width))
         while len(lines) < height:
             text = self.empty_text if not page and len(lines) == 2 else ""
-            lines.append(((fit(text, width, False), "dim", width),))
+            lines.append(((fit(text, width, False), self.empty_style, width),))
         return lines[:height]
 
     def _row(self, cells: Sequence[Cell], row_style: str, override: str, width: int) -> _Line:
@@ -348,7 +349,7 @@ class Table(Widget, can_focus=True):
         line = []
         used = 0
         for heading in self._headings:
-            sorted_ = heading.name == self._sorted.removeprefix("-")
+            sorted_ = heading.name != "" and heading.name == self._sorted.removeprefix("-")
             title = heading.title
             if sorted_ and heading.width > cell_len(title):
                 title += "▼" if self._sorted.startswith("-") else "▲"

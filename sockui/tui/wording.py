@@ -1,6 +1,6 @@
 """What the bars of the main screen say.
 
-Owns the words around the table: title, counts, status, key hints, help. Must not hold words about TCP (those are
+Owns the words around the table: title, counts, status, key hints. Must not hold words about TCP (those are
 ``knowledge``) or touch widgets.
 """
 
@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from textual.binding import Binding
 
-from sockui import __version__
+from sockui.diagnosis.finding import Findings, Severity
 from sockui.model import Coverage, State, parse_state
 from sockui.poller import Poll
 from sockui.tracker import Life
 from sockui.tui.bar import Word
 from sockui.tui.choices import Choices
-from sockui.tui.pane import Paragraph
+from sockui.tui.findings import SEVERITY_STYLES, process
+from sockui.tui.news import Item, News
 from sockui.tui.sockets import STATE_STYLES
+from sockui.view import findings as said
 from sockui.view import format as fmt
-from sockui.view import process_tree, query
+from sockui.view import process_tree
 from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.table_view import ATTENTION, Sort, TableView
 
@@ -71,26 +72,83 @@ def key_name(keys: str) -> str:
     return _KEY_NAMES.get(first, first)
 
 
-def top(poll: Poll | None, interval: float, paused: bool) -> list[Word]:
-    """The first line: host, source, interval, and whether what is shown is old."""
+def top(poll: Poll | None, findings: Findings | None, known: News, interval: float, paused: bool) -> list[Word]:
+    """The first line: how bad it is, host, source, interval, and whether what is shown is old."""
     words = [Word(" sockui ", "strong")]
     if poll is None or poll.update is None:
         return [*words, Word(" reading sockets…" if poll is None else "", "dim")]
     snapshot = poll.update.snapshot
-    words.append(Word(f" {fmt.escape(snapshot.host.name)}", "info"))
+    first = severities(findings, known) if findings is not None else []
+    if paused:  # before what may be long: it must be seen
+        first.append(Word(" PAUSED, p goes on", "warn"))
+    words += [*first, Word("  " if first else " "), Word(fmt.escape(snapshot.host.name), "info")]
     if snapshot.host.namespace:
         words.append(Word(f" netns {fmt.escape(snapshot.host.namespace)}", "warn"))
     words.append(Word(f"  {snapshot.source}", "dim"))
-    every = f"  every {interval:g} s"
-    if paused:
-        words.append(Word("  PAUSED, p goes on", "warn"))
-    elif poll.interval > interval * 1.05:
-        words.append(Word(f"{every}, slowed to {poll.interval:.1f} s: a poll takes {poll.seconds:.2f} s", "warn"))
-    else:
-        words.append(Word(every, "dim"))
+    if not paused:
+        slowed = poll.interval > interval * 1.05
+        slow = f", slowed to {poll.interval:.1f} s: a poll takes {poll.seconds:.2f} s" if slowed else ""
+        words.append(Word(f"  every {interval:g} s{slow}", "warn" if slowed else "dim"))
     if snapshot.notes:
         words.append(Word("  " + " ".join(snapshot.notes), "warn"))
     return words
+
+
+def severities(findings: Findings, known: News) -> list[Word]:
+    """``2 critical 1 warning``, without those that were acknowledged; pressed, it shows them. Empty: too early."""
+    open_ = [item.severity for item in findings.items if not known.acknowledged(item)]
+    words = [
+        Word(f" {open_.count(severity)} {severity.name.lower()}", SEVERITY_STYLES[severity], "findings")
+        for severity in (Severity.CRITICAL, Severity.WARNING)
+        if severity in open_
+    ]
+    if len(open_) < len(findings.items):
+        words.append(Word(f" {len(findings.items) - len(open_)} acknowledged", "dim", "findings"))
+    if not words and open_:
+        return [Word(f" {len(open_)} info", "dim", "findings")]
+    return words or ([Word(" no findings", "dim", "findings")] if findings.polls > 1 else [])
+
+
+def news(known: News, announced: str, showing: str) -> list[Word]:
+    """What the status line begins with when there is news of findings."""
+    if showing == "findings":
+        return [Word(f" {announced} ", "warn")] if announced else []
+    number, worse = len(known.items), sum(item.worse for item in known.items)
+    if not number:
+        return []
+    kind = "worse" if worse == number else "new or worse" if worse else "new"
+    style = SEVERITY_STYLES[max(item.finding.severity for item in known.items)]
+    return [Word(f" {number} {kind} finding{'s' if number > 1 else ''}: ", style, "findings"), Word("1", "key")]
+
+
+def announcement(findings: Findings, items: Sequence[Item]) -> str:
+    """What the findings view says of news: the worst by name."""
+    first = items[0].finding
+    name = f"{said.title(first)} {process(findings, first)}".rstrip()
+    more = f", and {len(items) - 1} more" if len(items) > 1 else ""
+    return f"{'Worse' if items[0].worse else 'New'}: {name}{more}"
+
+
+def calm(findings: Findings) -> str:
+    """What the findings view says when nothing was found."""
+    present = findings.update.life != Life.ENDED
+    pids = findings.update.sockets["pid"][present]
+    held = np.zeros(int(pids.max(initial=0)) + 1, np.bool_)  # ten times as fast as sorting them
+    held[pids[pids > 0]] = True
+    number, holders = int(np.count_nonzero(present)), int(np.count_nonzero(held))
+    looked = f"{_plural(number, 'socket')} of {_plural(holders, 'process')} looked at"
+    if findings.polls < 2:
+        return f" Nothing found so far: {looked} once; what grows or stays shows from the next poll on."
+    return f" Nothing is stuck: {looked} for {fmt.elapsed(findings.watched // 1 * 1000)}"
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}{'es' if word.endswith('s') else 's'}"
+
+
+def no_finding(findings: Findings, text: str) -> str:
+    """What the findings view says when the filter lets none through."""
+    return f"  None of {_plural(len(findings.items), 'finding')} has a socket that matches  {text}   (Esc shows all)"
 
 
 def reading() -> list[Word]:
@@ -135,17 +193,19 @@ def nothing(view: TableView, text: str) -> str:
     return "  There is no TCP or UDP socket in this network namespace."
 
 
-def status(poll: Poll | None, view: TableView | None, choices: Choices, note: str) -> list[Word]:
-    """The last line but one: a failure, a note, or the filter, the order and how complete the picture is."""
+def status(
+    poll: Poll | None, view: TableView | None, choices: Choices, note: str, first: Sequence[Word] = ()
+) -> list[Word]:
+    """The last line but one: a failure, a note, or what is news (``first``), the filter and how complete all is."""
     if poll is not None and poll.error:
-        first = poll.error.split("\n")[0]
+        reason = poll.error.split("\n")[0]
         stale = " What is shown is the last good poll." if view is not None else ""
-        return [Word(f" {first}{stale}", "bad")]
+        return [Word(f" {reason}{stale}", "bad")]
     if note:
         return [Word(f" {note}", "good")]
     if view is None:
         return reading()
-    words = []
+    words = list(first)
     if choices.marked:
         words.append(Word(f" {len(choices.marked)} marked ", "key"))
     if choices.filter.text:
@@ -177,13 +237,17 @@ def hints(showing: str, width: int, filtered: bool) -> list[Word]:
             ("c", "copy"),
             ("/", "filter"),
             ("s", "sort"),
+            ("1", "findings"),
             ("3", "processes"),
             ("Enter", "details"),
         ]
         keys += [("d", "copy all"), ("Space", "mark"), ("e", "explain"), ("o", "columns"), ("p", "pause")]
+    elif showing == "findings":
+        keys = [("Enter", "its sockets"), ("r", "remedy"), ("c", "copy"), ("a", "acknowledge"), ("2", "sockets")]
+        keys += [("3", "processes"), ("/", "filter"), ("e", "explain"), ("p", "pause")]
     else:
         keys = [("Enter", "its sockets"), ("←→", "fold"), ("c", "copy"), ("/", "filter"), ("s", "sort")]
-        keys += [("2", "sockets"), ("e", "explain"), ("p", "pause")]
+        keys += [("1", "findings"), ("2", "sockets"), ("e", "explain"), ("p", "pause")]
     if filtered:
         keys.insert(2, ("Esc", "show all"))
     last = [("?", "help"), ("q", "quit")]
@@ -216,39 +280,3 @@ def step_interval(interval: float, factor: float) -> float:
     if factor > 1:
         return next((step for step in _INTERVALS if step > interval * 1.01), interval)
     return next((step for step in reversed(_INTERVALS) if step < interval * 0.99), interval)
-
-
-def help_paragraphs(bindings: Sequence[Binding]) -> list[Paragraph]:
-    """The help screen: keys, filter, marks, columns."""
-    text = [Paragraph(f"sockui {__version__}: what is wrong with the connections on this host", "title"), Paragraph("")]
-    text += [Paragraph("Keys", "title")]
-    text += [
-        Paragraph("", spans=((f"  {keys:<14}", "command"), (meaning, "")))
-        for keys, meaning in (
-            ("↑↓ j k", "move"),
-            ("PgUp PgDn", "a page"),
-            ("g G", "first, last"),
-            ("← → h l", "scroll the columns; in the tree fold and unfold"),
-            ("Tab", "next pane: counts, table, explanation"),
-            *((key_name(binding.key), binding.description) for binding in bindings if binding.show),
-            (":", "every command by name"),
-            ("? q", "this help; quit"),
-        )
-    ]
-    text += [Paragraph(""), Paragraph("Filter", "title")]
-    text += [
-        Paragraph("", spans=((f"  {example:<38}", "command"), (meaning, ""))) for example, meaning in query.help_text()
-    ]
-    text += [Paragraph(""), Paragraph("Ages", "title")]
-    text += [
-        Paragraph("The kernel keeps no time of the last change of state. sockui bounds it by the fields it keeps:"),
-        Paragraph("42m exact; ≥42m at least; ≤3h at most; 2m-5m between; empty: nothing bounds it.", lead="  "),
-        Paragraph("Once sockui has seen the change itself, its own clock counts."),
-        Paragraph(""),
-        Paragraph("Marks", "title"),
-        Paragraph("* marked   + new since the last poll   × ended (struck through for a few seconds)", lead="  "),
-        Paragraph(""),
-        Paragraph("Columns", "title"),
-    ]
-    text += [Paragraph(column.help, lead=f"  {column.title:<9} ") for column in (*SCREEN.values(), *COLUMNS.values())]
-    return text

@@ -114,9 +114,7 @@ def measure(crowd: Crowd, repeats: int) -> Iterator[Line]:
             ours.append(_milliseconds(refresh))
             attribute = _milliseconds(lambda: owners.attribute(refresh.update.snapshot.sockets))
             decode = 1000 * refresh.collect - attribute - dumps[-1]
-            parts.append(
-                (decode, attribute, 1000 * refresh.track, 1000 * refresh.diagnose, 1000 * refresh.view)
-            )
+            parts.append((decode, attribute, 1000 * refresh.track, 1000 * refresh.diagnose, 1000 * refresh.view))
             ss.append(1000 * _cpu_seconds_of(SS))
         yield Line(
             f"One refresh at {crowd.sockets:,} sockets, CPU, {what}",

@@ -6,6 +6,7 @@ import base64
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from sockui.lab.scene import Made
 pytestmark = pytest.mark.pty
 
 DEADLINE = 20.0  # s, generous: what is tested is what happens, not how fast
-ENTER, ESCAPE, DOWN = "\r", "\x1b", "\x1b[B"
+ENTER, ESCAPE, DOWN, PAGE_DOWN = "\r", "\x1b", "\x1b[B", "\x1b[6~"
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +129,71 @@ def socket_of(lab: Lab, name: str) -> Made:
     return next(made for made in lab.made if made.name == name)
 
 
+def test_from_what_is_wrong_to_its_sockets_and_into_the_channel(lab: Lab, terminal: Open) -> None:
+    full = socket_of(lab, "listen-full")
+    ui = terminal()
+    ui.wait(re.compile(rf"CRITICAL +Accept queue full.* {full.process} {full.pid} +:{full.local[1]} ").search)
+    ui.wait(re.compile(r" sockui +[1-9][0-9]* critical").search)
+    ui.wait("Our application: ")  # whose turn it is, of the finding under the cursor
+    ui.send("c")
+    text = ui.sent_to_clipboard()
+    assert text.startswith("CRITICAL Accept queue full")
+    assert f":{full.local[1]}" in text
+    assert f"{full.process}" in text
+    assert "UTC" in text
+    assert not text.endswith("\n")
+    ui.wait("sent to the terminal (OSC 52)")
+
+    ui.send(ENTER)  # its sockets, and nothing else
+    ui.wait(lambda text: "Recv-Q" in text and f":{full.local[1]} " in text and "CLOSE_WAIT  " not in text)
+    ui.send(ESCAPE)
+    ui.wait("Severity")
+    ui.send("r")
+    ui.wait("What to do: Accept queue full")
+    ui.send("x")
+    ui.wait("Actions are off: start sockui with --allow-actions")
+    ui.send("q")
+    ui.wait("Severity")
+    ui.send("q")
+    assert ui.ended() == 0
+
+
+def test_closing_one_socket_closes_it_and_says_what_stays(lab: Lab, terminal: Open) -> None:
+    if not lab.namespace:
+        pytest.skip("closing sockets needs root")
+    victim, bystander = socket_of(lab, "established"), socket_of(lab, "close-wait-unread")
+    port = victim.local[1]
+    assert listed(lab, port)
+    ui = terminal(f"sport = :{port}", SOCKUI_ALLOW_ACTIONS="true")
+    ui.wait("1 match")
+    ui.send("r")
+    ui.wait("x act")
+    ui.send("x")
+    ui.wait("Close this socket")
+    ui.send(ENTER)
+    ui.wait("y do it")
+    ui.wait("1 ESTABLISHED")
+    ui.wait(f"{victim.process} {victim.pid}")
+    ui.send("y")
+    ui.wait("c copy")
+    assert not listed(lab, port), ui.text
+    assert listed(lab, bystander.local[1])
+    ui.send("qq")
+    ui.wait("0 match")
+    ui.send("q")
+    assert ui.ended() == 0
+
+
+def listed(lab: Lab, port: int) -> str:
+    """The connections from a local port in the lab that the kernel lists."""
+    command = ["ip", "netns", "exec", str(lab.namespace), "ss", "-Htan", "state", "connected", f"sport = :{port}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_an_incident_from_start_to_paste(lab: Lab, terminal: Open, tmp_path: Path) -> None:
     stuck = socket_of(lab, "close-wait-unread")
     peer = f"{stuck.remote[0]}:{stuck.remote[1]}"
-    ui = terminal()
+    ui = terminal(SOCKUI_VIEW="sockets")
 
     shown = ui.wait(peer)  # the table is on the screen
     assert re.search(r"CLOSE_WAIT +\S+ +301 ", shown)
@@ -152,6 +214,7 @@ def test_an_incident_from_start_to_paste(lab: Lab, terminal: Open, tmp_path: Pat
     ui.wait(f"$ ps -L -o tid,stat,wchan:24,comm -p {stuck.pid}")
     if lab.namespace:
         ui.wait(f"nsenter --net=/run/netns/{lab.namespace} ss ")
+    ui.send(PAGE_DOWN)
     ui.wait("What not to do")
     ui.send("c")
     assert ui.sent_to_clipboard() == f"ps -L -o tid,stat,wchan:24,comm -p {stuck.pid}"
@@ -190,7 +253,7 @@ def test_an_incident_from_start_to_paste(lab: Lab, terminal: Open, tmp_path: Pat
 
 
 def test_under_tmux_the_text_goes_plain_and_wrapped(lab: Lab, terminal: Open) -> None:
-    ui = terminal(TMUX="/nonexistent,1,0", TERM="tmux-256color")
+    ui = terminal(SOCKUI_VIEW="sockets", TMUX="/nonexistent,1,0", TERM="tmux-256color")
     ui.wait("CLOSE_WAIT")
     ui.send("c")
     plain = ui.sent_to_clipboard()
@@ -202,10 +265,24 @@ def test_under_tmux_the_text_goes_plain_and_wrapped(lab: Lab, terminal: Open) ->
 
 
 def test_eighty_by_twenty_four_without_colour_or_unicode(lab: Lab, terminal: Open) -> None:
-    ui = terminal("--theme", "mono", size=(80, 24), LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", TERM="vt100")
+    ui = terminal(
+        "--theme",
+        "mono",
+        size=(80, 24),
+        SOCKUI_VIEW="sockets",
+        LC_ALL="C",
+        PYTHONUTF8="0",
+        PYTHONCOERCECLOCALE="0",
+        TERM="vt100",
+    )
     text = ui.wait("CLOSE_WAIT")
     assert text.isascii()
     assert not re.search(rb"\x1b\[[0-9;]*(?:3[0-7]|4[0-7]|38|48|9[0-7])[0-9;]*m", ui.raw), "no colour is sent"
+    ui.send("1")
+    ui.wait("First")
+    assert ui.wait("Severity").isascii()
+    ui.send("2")
+    ui.wait("State")
     ui.send(DOWN)
     ui.send("r")
     ui.wait("What to do")
@@ -216,7 +293,7 @@ def test_eighty_by_twenty_four_without_colour_or_unicode(lab: Lab, terminal: Ope
 
 
 def test_resizing_and_every_key_of_the_footer(lab: Lab, terminal: Open) -> None:
-    ui = terminal(size=(80, 24))
+    ui = terminal(size=(80, 24), SOCKUI_VIEW="sockets")
     ui.wait("CLOSE_WAIT")
     for lines, columns in ((10, 40), (50, 200), (1, 1), (24, 80)):
         ui.child.setwinsize(lines, columns)

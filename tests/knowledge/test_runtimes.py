@@ -41,7 +41,7 @@ def test_texts_are_short_and_end_like_sentences(name: str) -> None:
         assert not list(words.placeholders(text)), text
 
 
-@pytest.mark.parametrize("name", set(RUNTIMES) - {"unknown"})
+@pytest.mark.parametrize("name", sorted(set(RUNTIMES) - {"unknown"}))
 def test_the_faults_of_the_program_itself_have_a_usual_bug(name: str) -> None:
     assert {"idle", "ports", "time_wait"} <= set(words.runtime(name).usual_bug)
 

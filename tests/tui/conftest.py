@@ -12,7 +12,7 @@ from sockui.clipboard import Clipboard
 from sockui.config import Config
 from sockui.model import Snapshot
 from sockui.tui.app import SockuiApp
-from tests.tui.scenes import Replay, Screen, Start
+from tests.tui.scenes import Replay, Screen, Start, diagnosis
 
 
 @pytest.fixture
@@ -28,7 +28,8 @@ def start(tmp_path: Path) -> Start:
 
         environ = {"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}
         clipboard = Clipboard("auto", environ, written.append, directory=tmp_path)
-        app = SockuiApp(config or Config(), Replay(waiting), filter_text, clipboard, start_polling=False)
+        config_ = config or Config(view="sockets")
+        app = SockuiApp(config_, Replay(waiting), filter_text, clipboard, diagnosis(), start_polling=False)
         async with app.run_test(size=size) as pilot:
             screen = Screen(app, pilot, waiting, written)
             for shot in shots:

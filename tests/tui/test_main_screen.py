@@ -14,7 +14,7 @@ TWO = (sock(1, State.CLOSE_WAIT), sock(2, State.LISTEN), sock(3, State.ESTABLISH
 
 async def test_the_first_poll_fills_the_screen(start: Start) -> None:
     async with start(snapshot(10, *TWO)) as screen:
-        assert screen.bar("#top").startswith(" sockui  web-3  netlink")
+        assert screen.bar("#top").startswith(" sockui  1 warning  web-3  netlink")
         assert "CLOSE_WAIT 1" in screen.bar("#states")
         assert "3 sockets: 2 named, 1 cannot be named without root: sudo sockui" in screen.bar("#status")
         header, first, *_ = screen.lines("#sockets")
