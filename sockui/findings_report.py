@@ -22,7 +22,7 @@ from sockui.model import Protocol, State
 from sockui.tracker import Life
 from sockui.view.column import Mask, take
 from sockui.view.columns import COLUMNS
-from sockui.view.findings import Said, markdown, say
+from sockui.view.findings import Said, markdown, next_steps, say
 from sockui.view.format import count, escape
 from sockui.view.markdown import code
 from sockui.view.query import EVERYTHING, Query
@@ -30,7 +30,6 @@ from sockui.view.query import EVERYTHING, Query
 FORMATS = ("text", "json", "markdown")
 SOCKETS_SHOWN = 20
 """Sockets of a finding that JSON lists, the oldest; ``count`` tells how many there are."""
-_STEPS_SHOWN = 3
 _UNCUT = 100  # cells of a line of text that is not for a terminal
 _NAME = 25  # cells that names of evidence take at most before the values beside them give way
 _MANY_TIME_WAIT = 10_000
@@ -165,10 +164,11 @@ def _lines(said: Said, width: int) -> Iterator[str]:
     room = min(_NAME, max((len(name) for name, _ in said.evidence), default=0))
     for name, value in said.evidence:
         yield _wrapped(f"{name:<{room}}  {value}", "    ", width, more=room + 2)
+    told = said.summary + " ".join(value for _, value in said.evidence)
     for label, text in (("Trend", said.trend), ("Forecast", said.forecast)):
-        if text and text not in said.summary:
+        if text and text not in told:
             yield _wrapped(f"{label}: {text}", "  ", width)
-    for number, step in enumerate(said.steps[:_STEPS_SHOWN], 1):
+    for number, step in enumerate(next_steps(said), 1):
         yield _wrapped(f"{number}. {step.text}" + (f" ({step.effect})" if step.effect else ""), "  ", width, more=3)
         if step.command:
             yield f"     {step.command}"  # whole, to be pasted

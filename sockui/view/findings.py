@@ -114,7 +114,7 @@ def markdown(findings: Findings, finding: Finding, *, host: str, moment: str) ->
     found += [f"- {name}: {value}" for name, value in said.evidence[:_EVIDENCE_COPIED]]
     likely = next((cause for cause in said.causes if cause.likely), None)
     found += [f"- Likely cause: {likely.text}"] if likely is not None else []
-    for number, step in enumerate(_next(said.steps), 1):
+    for number, step in enumerate(next_steps(said), 1):
         found.append(f"{number}. {step.text}" + (f" {code(step.command)} ({step.effect})" if step.command else ""))
     found += [f"- Do not: {what}. {why}" for what, why in said.do_not[:_REFUSALS_COPIED]]
     if said.filter:
@@ -271,11 +271,11 @@ def _unfit(facts: FindingFacts, oldest: Facts, item: Without) -> str:
     return from_outside(words.fill(item.command, known), facts.host.namespace)
 
 
-def _next(ladder: tuple[Step, ...]) -> list[Step]:
-    """The first step to look, the first to mitigate and the first to fix it: what a channel has to know."""
-    mitigate = [step for step in ladder if step.rung.startswith("mitigate")]
-    rungs = [[step for step in ladder if step.rung == "look"], mitigate, [s for s in ladder if s.rung == "fix in code"]]
-    return [rung[0] for rung in rungs if rung]
+def next_steps(said: Said) -> list[Step]:
+    """The first step to look, the first to mitigate and the first to fix it: what has to be known at once."""
+    mitigate = [step for step in said.steps if step.rung.startswith("mitigate")]
+    look, fix = ([step for step in said.steps if step.rung == rung] for rung in ("look", "fix in code"))
+    return [rung[0] for rung in (look, mitigate, fix) if rung]
 
 
 def _bracketed(host: str) -> str:
