@@ -1,0 +1,197 @@
+"""A screen that follows the poller: takes polls, and shows them as the person at the keyboard has chosen.
+
+Owns what is shown now, what waits while a finger is on the keys, and the bars. Must not know keys (``main_screen``),
+read sockets or compute views: it asks ``view`` with the last :class:`Poll`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+
+from sockui.config import Config
+from sockui.diagnosis.finding import Findings, Severity
+from sockui.poller import Poll
+from sockui.tui import wording
+from sockui.tui.bar import Bar, StateBar
+from sockui.tui.body import Body
+from sockui.tui.choices import AUTO, Choices
+from sockui.tui.filter_bar import FilterBar
+from sockui.tui.news import News
+from sockui.view import table_view
+from sockui.view.query import Query
+from sockui.view.table_view import Sort, TableView
+
+if TYPE_CHECKING:
+    from sockui.tui.app import SockuiApp
+
+WIDE = 120
+"""Columns from which the explanation stands beside the table instead of below it."""
+QUIET_SECONDS = 0.6
+"""A changed order waits until no key was pressed for so long: nothing moves under a finger."""
+
+
+class LiveScreen(Screen[None]):
+    """Findings, sockets or processes, with the explanation of what is under the cursor."""
+
+    def __init__(self, config: Config, chosen: Query) -> None:
+        super().__init__()
+        self.poll: Poll | None = None
+        self.view: TableView | None = None
+        self.findings: Findings | None = None  # of the update of ``view``
+        self.choices = Choices.of(config, chosen)
+        self.news = News()
+        self.body = Body(self.choices, self.news, config.explainer, config.ascii)
+        self._undecided = config.view == AUTO and not chosen.text
+        self._finger_on = False
+        self._waiting: tuple[Poll, TableView] | None = None
+        self._note = ""
+        self._announced = ""
+
+    @property
+    def sockui(self) -> SockuiApp:
+        """The application, by its own type."""
+        from sockui.tui.app import SockuiApp
+
+        app = self.app
+        assert isinstance(app, SockuiApp)  # noqa: S101  nothing else makes this screen
+        return app
+
+    # --- composition ------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        yield Bar(id="top")
+        yield StateBar(id="states")
+        yield FilterBar(id="filter")
+        yield self.body
+        yield Bar(id="status")
+        yield Bar(id="hints")
+
+    def on_mount(self) -> None:
+        self._quiet = self.set_interval(QUIET_SECONDS, self.finger_off, pause=True)
+        self.show_top()
+        self.query_one("#status", Bar).say(wording.reading())
+        self.switch(self.choices.showing)
+
+    def on_resize(self) -> None:
+        width = self.app.size.width
+        self.set_class(width >= WIDE, "-wide")
+        self.set_class(width >= 170, "-huge")
+        self.show_hints()
+
+    # --- results ----------------------------------------------------------------------------------
+
+    def wants(self) -> tuple[Query, Sort]:
+        """What the poller's thread should filter and sort by."""
+        return self.choices.filter, self.choices.sort
+
+    def take(self, poll: Poll, view: TableView | None) -> None:
+        """Show a poll; ``view`` was built for what was wanted when the poll was made."""
+        if not self.body.ready:
+            self.call_later(self.take, poll, view)
+            return
+        self.poll = poll
+        if poll.error or view is None or poll.findings is None:
+            self.show_top()
+            self.show_status()
+            return
+        if self.view is not None and self._finger_on:
+            self._waiting = (poll, view)
+            self.show_top()
+            return
+        if view.query != self.choices.filter or view.sort != self.choices.sort:
+            self.build()
+            return
+        self._show(view)
+
+    def finger_off(self) -> None:
+        """No key was pressed for a while: what waited may be shown."""
+        self._finger_on = False
+        self._quiet.pause()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self.take(*waiting)
+
+    def build(self) -> None:
+        """Filter and sort the last update again, because the person asked for it."""
+        if self.poll is None or self.poll.update is None:
+            return
+        self._show(table_view.build(self.poll.update, self.choices.filter, self.choices.sort, self.view))
+
+    def _show(self, view: TableView) -> None:
+        self.view = view
+        found = self.poll.findings if self.poll is not None else None
+        if found is not None and found is not self.findings and found.update is view.update:
+            self._learn(found)
+        assert self.findings is not None  # noqa: S101  a view is built of an update, which was diagnosed
+        self.body.show(view, self.findings)
+        self.show_top()
+        chosen = wording.state_of_filter(self.choices.filter.text)
+        self.query_one("#states", StateBar).count(wording.state_counts(view), chosen)
+        self.show_status()
+        self.sockui.renew_screens()
+
+    def _learn(self, findings: Findings) -> None:
+        """Take the findings of another poll: what is news is said, and the first ones decide what is in view."""
+        self.findings = findings
+        if self._undecided:
+            found = any(item.severity >= Severity.WARNING for item in findings.items)
+            self._undecided = not found and findings.polls < 2
+            if found:
+                self.choices.begin("findings")
+                self.body.switch()
+                self.show_hints()
+        watched = self.choices.showing == "findings"
+        announced = self.news.take(findings, watched)
+        if announced:
+            self._note = ""
+            self._announced = wording.announcement(findings, announced) if watched else ""
+
+    # --- bars -------------------------------------------------------------------------------------
+
+    def show_top(self) -> None:
+        """Say anew what the first line says."""
+        poller = self.sockui.poller
+        words = wording.top(self.poll, self.findings, self.news, poller.interval, poller.paused)
+        self.query_one("#top", Bar).say(words)
+
+    def show_status(self) -> None:
+        """Say anew what the status line says."""
+        news = wording.news(self.news, self._announced, self.choices.showing)
+        self.query_one("#status", Bar).say(wording.status(self.poll, self.view, self.choices, self._note, news))
+
+    def show_hints(self) -> None:
+        """Say anew which keys work here."""
+        words = wording.hints(self.choices.showing, self.app.size.width, bool(self.choices.filter.text))
+        self.query_one("#hints", Bar).say(words)
+
+    def say(self, note: str) -> None:
+        """Say something in the status line until the next key."""
+        self._note = note
+        self.show_status()
+
+    # --- fingers ----------------------------------------------------------------------------------
+
+    def switch(self, name: str) -> None:
+        """Put a view on the screen."""
+        self.choices.showing = name
+        self.body.switch()
+        self.show_hints()
+        if self.view is not None:
+            self._show(self.view)
+
+    def on_key(self) -> None:
+        """Remember that a finger is on the keys, and let go of what was said."""
+        self._undecided = False
+        self._finger_on = True
+        self._quiet.reset()
+        self._quiet.resume()
+        if self._note or self._announced:
+            self._note = self._announced = ""
+            self.show_status()
+
+    def on_mouse_down(self) -> None:
+        """From here on the view is the person's choice."""
+        self._undecided = False
