@@ -115,11 +115,15 @@ class Census:
 
     def served(self, rows: Rows) -> NDArray[np.bool_]:
         """Which of some rows are connections to us: their port is listened on, or only the other one is ephemeral."""
-        sockets = self.sockets
-        ours, theirs, states = sockets["local_port"][rows], sockets["remote_port"][rows], sockets["state"][rows]
+        ours, theirs = self._ephemeral_ports(rows)
+        listened = self.listening_ports[self.sockets["local_port"][rows]]
+        return np.asarray((listened | (~ours & theirs)) & (self.sockets["state"][rows] != State.SYN_SENT))
+
+    def _ephemeral_ports(self, rows: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which of some rows have our port, and which the other one, in ip_local_port_range."""
         low, high = self._ephemeral
-        to_fixed = ((ours < low) | (ours > high)) & (theirs >= low) & (theirs <= high)
-        return np.asarray((self.listening_ports[ours] | to_fixed) & (states != State.SYN_SENT))
+        ours, theirs = self.sockets["local_port"][rows], self.sockets["remote_port"][rows]
+        return (ours >= low) & (ours <= high), (theirs >= low) & (theirs <= high)
 
     def listener_of(self, rows: Rows) -> Rows:
         """The listener that each of some rows came through, by its local address, then the wildcards; -1 none."""
@@ -191,6 +195,10 @@ class Census:
         sockets = self.sockets
         pids = sockets["pid"][rows].astype(np.int64)
         served = self.served(rows)
+        ours, theirs = self._ephemeral_ports(rows)
+        # a listener that has gone, on a port like any other: what many share is the end that they came to
+        shared = _crowd(sockets, rows, pids, "local") > _crowd(sockets, rows, pids, "remote")
+        served |= (ours == theirs) & shared & (sockets["state"][rows] != State.SYN_SENT)
         high = np.where(served, 0, sockets["remote_high"][rows]).astype(np.uint64)
         low = np.where(served, 0, sockets["remote_low"][rows]).astype(np.uint64)
         port = np.where(served, sockets["local_port"][rows], sockets["remote_port"][rows]).astype(np.uint16)
@@ -213,3 +221,13 @@ class Census:
         """Pid -> descriptors on TCP sockets that no list shows, at least."""
         pids, number = np.unique(self.update.snapshot.ghosts.pid, return_counts=True)
         return dict(zip(pids.tolist(), number.tolist(), strict=True))
+
+
+def _crowd(sockets: SocketArray, rows: Rows, pids: NDArray[np.int64], side: str) -> NDArray[np.intp]:
+    """How many of some rows have each one's process and ``side``: our port, or the address and port they go to."""
+    high, low, port = (sockets[f"{side}_{part}"][rows] for part in ("high", "low", "port"))
+    if side == "local":
+        high, low = np.zeros_like(high), np.zeros_like(low)
+    key = endpoint_key(high, low, port) + pids.astype(np.uint64)
+    _, which, number = np.unique(key, return_inverse=True, return_counts=True)
+    return np.asarray(number[which])

@@ -64,6 +64,14 @@ def test_a_leak_is_parted_by_process_and_port_or_destination(ward: Ward) -> None
     }
 
 
+def test_a_leak_whose_listener_has_gone_is_one_finding(ward: Ward) -> None:
+    rows = [
+        aged(State.CLOSE_WAIT, 300, recv_queue=0, local_port=40_000, remote_port=50_000 + n, cookie=n)
+        for n in range(1, 13)
+    ]
+    assert ward.only(*rows).count == 12
+
+
 def test_a_full_accept_queue_explains_all_that_waits_for_it(ward: Ward) -> None:
     unaccepted = {"inode": 0, "owner": Owner.LISTENER, "fd": -1, "holders": 0}
     asking = {"local": "10.0.0.1", "remote": "10.0.0.1", "local_port": 50_000, "remote_port": 8080, "send_queue": 1}
