@@ -45,13 +45,13 @@ class Picture:
     keys: tuple[str, ...] = ()
     config: Config = field(default_factory=Config)
     filter: str = ""
-    on: str = ""  # the recipe whose socket the cursor is put on
+    on: str = ""  # the recipe whose socket, or the rule whose finding, the cursor is put on
     looks: int = 1  # polls before it is taken, one second apart: a trend needs some
 
 
 SOCKETS = Config(view="sockets")
 PICTURES = (
-    Picture("findings", (120, 36), config=Config(view="findings"), looks=14),
+    Picture("findings", (120, 36), config=Config(view="findings"), on="R02", looks=14),
     Picture("sockets", (150, 40), config=SOCKETS, on="close-wait-unread"),
     Picture("explainer", (120, 46), config=SOCKETS, on="syn-sent"),
     Picture("processes", (120, 24), ("3",), SOCKETS),
@@ -73,7 +73,10 @@ async def take(picture: Picture, lab: Lab, directory: Path) -> None:
                 await asyncio.sleep(1)
             app.poller.tick()
             await pilot.pause()
-        if picture.on:
+        if picture.config.view == "findings":
+            while (found := app.main.body.selected_finding) is None or found.rule != picture.on:
+                await pilot.press("down")
+        elif picture.on:
             made = next(made for made in lab.made if made.name == picture.on)
             view = app.main.view
             assert view is not None

@@ -17,8 +17,8 @@ from sockui.knowledge import words
 from sockui.view import runtime
 from sockui.view.facts import Facts
 from sockui.view.remedy import commands
-from sockui.view.step import Step
 from sockui.view.runtime import RUNTIMES, recognise, runtime_words, theme_of, tools_for
+from sockui.view.step import Step
 from tests.view.scenes import CLOSE_WAIT, MakeProcess, MakeUpdate
 
 COMM_BYTES = 15
