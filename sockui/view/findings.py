@@ -229,23 +229,26 @@ def _weigh(cause: str, weights: Collection[Weight], facts: FindingFacts) -> bool
 def _todo(
     facts: FindingFacts, known: FindingWords, oldest: Facts | None, *, ours: bool
 ) -> tuple[tuple[Step, ...], tuple[tuple[str, str], ...]]:
-    """The ladder and what not to do; on each rung its threads' and its file's steps, its program's, its situation's."""
+    """The ladder and what not to do; on each rung its threads' and its file's steps, its situation's, its program's."""
     looked = ours and "threads" in facts.conditions
     chosen = [*(finding_words.threads().steps if looked else ()), *known.steps]
     found = [_step(facts, item) for item in chosen if _complete(facts, item)]
     refusals = [(fill(item.what, facts.values), fill(item.why, facts.values)) for item in known.do_not]
     acting, about = (oldest.acting, oldest) if oldest is not None else (facts.process, facts.of_process)
     of_program: list[tuple[str, str]] = []
+    tools: list[Step] = []
     if acting is not None and about is not None:
         own, of_program = for_runtime(acting, theme_of(facts.finding.rule), about)
         program = runtime_words(acting).name
-        found += [replace(step, text=f"{program}: {step.text}") if step.rung == "fix in code" else step for step in own]
+        found += [replace(step, text=f"{program}: {step.text}") for step in own if step.rung == "fix in code"]
+        tools = [step for step in own if step.rung != "fix in code"]  # they may have to be installed first
     if oldest is not None:
         unfit = {command for item in known.without if (command := _unfit(facts, oldest, item))}
         unfit |= {step.command for step in found if step.command}
         found += [step for step in steps(oldest) if step.command not in unfit]
         situation = words.situation(_situation(oldest))
         refusals += [(fill(item.what, oldest.values), fill(item.why, oldest.values)) for item in situation.do_not]
+    found += tools
     every: dict[str, str] = {}
     for what, why in refusals + of_program:
         every.setdefault(what, why)
