@@ -130,7 +130,7 @@ class Thresholds:
         5,
         0,
         100_000,
-        "So few descriptors left: accept(), open() and connect() fail with EMFILE at any moment. Descriptors.",
+        "So few descriptors left: accept(), open() and socket() fail with EMFILE at any moment. Descriptors.",
     )
     ghost_descriptors: float = _limit(
         5,

@@ -27,6 +27,7 @@ from sockui.collector import Collector, open_collector
 from sockui.config import Config
 from sockui.diagnosis.engine import Diagnosis
 from sockui.diagnosis.finding import Finding
+from sockui.moments import Replay
 from sockui.poller import Poll, Poller
 from sockui.tracker import Tracker
 from sockui.tui import paragraphs
@@ -271,14 +272,16 @@ class SockuiApp(App[int]):
             self._say("This step has no command to copy.")
 
 
-def run(config: Config, filter_text: str, namespace: str = "") -> int:
+def run(config: Config, filter_text: str, namespace: str = "", texts: Replay | None = None) -> int:
     """Run the UI until it is left; the exit code. ``namespace`` is what was entered with ``--netns``, "" none.
+
+    ``texts`` are shown instead of this host.
 
     Raises, before the screen is taken, :class:`sockui.errors.FilterError` for a wrong filter and
     :class:`sockui.errors.CollectError` where sockets cannot be read.
     """
     query.compile(filter_text)
-    collector = open_collector(config.source, namespace)
+    collector = texts or open_collector(config.source, namespace)
     if config.theme == "mono":
         os.environ["NO_COLOR"] = "1"
     else:
@@ -286,6 +289,8 @@ def run(config: Config, filter_text: str, namespace: str = "") -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         app = SockuiApp(config, collector, filter_text)
+        if texts is not None:
+            app.poller = texts.poller(config, app._publish)
         _end_with_the_line(app)
         code = app.run(mouse=config.mouse)
         if app._exception is not None:  # Textual has no public way to learn what ended it

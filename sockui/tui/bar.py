@@ -105,7 +105,10 @@ class Bar(Widget):
             Segment(word.text, self.get_component_rich_style(f"bar--{word.style}") if word.style else base)
             for word in self._words
         ]
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+        line, width = Strip(segments), self.size.width
+        if line.cell_length > width > 0:  # a number that was cut off would be another number
+            line = Strip.join([line.crop(0, width - 1), Strip([Segment("…", base)])])
+        return line.adjust_cell_length(width, base)
 
 
 class StateBar(Bar, can_focus=True):

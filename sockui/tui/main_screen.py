@@ -163,7 +163,7 @@ class MainScreen(LiveScreen):
         if known and below is not None:
             table.go_to(below)
         self.say(
-            "Acknowledged: listed last until it gets worse or doubles; a on it takes that back."
+            "Acknowledged: last until it gets worse or doubles; a on it takes that back."
             if known
             else "No longer acknowledged."
         )

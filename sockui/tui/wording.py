@@ -13,15 +13,15 @@ import numpy as np
 from sockui.diagnosis.finding import Findings, Severity
 from sockui.model import Coverage, State, parse_state
 from sockui.poller import Poll
-from sockui.tracker import Life
+from sockui.tracker import Life, Update
 from sockui.tui.bar import Word
 from sockui.tui.choices import Choices
 from sockui.tui.findings import SEVERITY_STYLES, process
 from sockui.tui.news import Item, News
 from sockui.tui.sockets import STATE_STYLES
+from sockui.view import endings, process_tree
 from sockui.view import findings as said
 from sockui.view import format as fmt
-from sockui.view import process_tree
 from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.table_view import ATTENTION, Sort, TableView
 
@@ -213,7 +213,18 @@ def status(
         words += [Word(f" {matching:,} match", "strong"), Word(f"  / {fmt.escape(choices.filter.text)} ", "info")]
     if choices.showing == "sockets" and choices.sort == Sort():
         words.append(Word(" by attention ·", "dim"))
-    return [*words, *coverage(view.update.snapshot.coverage)]
+    return [*words, *unheard(view.update), *coverage(view.update.snapshot.coverage), *ended(view.update)]
+
+
+def unheard(update: Update) -> list[Word]:
+    """That endings were missed: the dump shows what is there, but not how the rest ended."""
+    return [Word(f" at least {_plural(update.lost, 'ending')} not seen ·", "warn")] if update.lost else []
+
+
+def ended(update: Update) -> list[Word]:
+    """How many connections ended since the poll before, and how, if not by a plain close()."""
+    text = endings.summary(update)
+    return [Word(f" · {text}", "dim")] if text else []
 
 
 def coverage(coverage: Coverage) -> list[Word]:

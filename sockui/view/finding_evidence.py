@@ -10,6 +10,7 @@ import numpy as np
 from sockui.knowledge import finding_words, words
 from sockui.knowledge.finding_words import FindingWords
 from sockui.model import Call, Known, Owner, State, Threads
+from sockui.tracker import Life
 from sockui.view import evidence, settings
 from sockui.view.evidence import number
 from sockui.view.finding_facts import FindingFacts, forecast_text, trend_text
@@ -34,7 +35,7 @@ def lines(facts: FindingFacts, known: FindingWords) -> tuple[tuple[str, str], ..
     """(name, value) of everything that speaks for it; a line without a value is left out."""
     finding = facts.finding
     rows = finding.rows
-    found = [("Sockets", count(len(rows))) if len(rows) > 1 else ("Socket", _socket(facts))]
+    found = [("Sockets", _sockets(facts)) if len(rows) > 1 else ("Socket", _socket(facts))]
     if aged(facts, known):
         found.append((known.aged, facts.age))
     found += _of_rule(facts, known)
@@ -107,6 +108,18 @@ def _of_rule(facts: FindingFacts, known: FindingWords) -> list[tuple[str, str]]:
         if holds and all(name in facts.values or name in facts.host.sysctls for name in words.placeholders(line.text)):
             found.append((line.name, words.fill(line.text, facts.values)))
     return found
+
+
+def _sockets(facts: FindingFacts) -> str:
+    """How many, and of how many of the process in that state: the others may be too young, or another finding's."""
+    draft, sockets = facts.finding.draft, facts.update.sockets
+    if not draft.states or not draft.pid:
+        return count(len(draft.rows))
+    there = (sockets["pid"] == draft.pid) & np.isin(sockets["state"], draft.states) & (facts.update.life != Life.ENDED)
+    total = int(np.count_nonzero(there & (sockets["owner"] == Owner.PROCESS)))
+    states = ", ".join(state.name for state in draft.states)
+    more = f" of {count(total)} in {states} of the process" if total > len(draft.rows) else ""
+    return f"{count(len(draft.rows))}{more}"
 
 
 def _trend(facts: FindingFacts) -> str:

@@ -44,7 +44,6 @@ _RAISED = (
     "net.core.somaxconn",
     "net.core.rmem_max",
     "net.ipv4.tcp_max_orphans",
-    "net.ipv4.tcp_max_tw_buckets",
     "net.netfilter.nf_conntrack_max",
 )
 """Settings of which a step doubles the present value: ``{twice.net.core.somaxconn}``."""
@@ -79,6 +78,8 @@ def conditions(finding: Finding) -> frozenset[str]:
         "traced": finding.stopped and threads is not None and "T" not in threads.states,
         "uninterruptible": threads is not None and threads.uninterruptible > 0,
     }
+    ghosts, leaked = (finding.draft.values.get(name, 0) for name in ("ghosts", "close_wait"))
+    own["mostly_gone"] = int(ghosts) > int(leaked)
     values = {name for name, value in finding.draft.values.items() if value and name not in _PARTS}
     return finding.draft.conditions | values | {name for name, holds in own.items() if holds}
 
@@ -257,8 +258,11 @@ class FindingFacts:
         low, high = (self.host.number("net.ipv4.ip_local_port_range", index) for index in (0, 1))
         if low and high and (low > _WIDEST[0] or high < _WIDEST[1]):
             known["wider_range"] = f"'{min(low, _WIDEST[0])} {max(high, _WIDEST[1])}'"
-        if self.host.default_max_tw_buckets:
-            known["tw_default"] = str(self.host.default_max_tw_buckets)
+        buckets, default = self.host.number("net.ipv4.tcp_max_tw_buckets"), self.host.default_max_tw_buckets
+        if default:
+            known["tw_default"] = str(default)
+        if buckets:
+            known["tw_more"] = str(max(buckets * 2, default or 0))  # not below the default, if somebody lowered it
         return known
 
     @cached_property
@@ -316,14 +320,13 @@ class FindingFacts:
 
     @cached_property
     def since(self) -> str:
-        """`` for 42 min``, ``, the oldest for at least 42 min``: goes on a sentence; "" unknown."""
-        if self._bounds is None:
-            return ""
-        newest, oldest = (evidence.interval(*bounds) for bounds in self._bounds)
-        if not oldest:
-            return ""
-        words = oldest.replace("≥", "at least").replace("≤", "at most")
-        return f" for {words}" if newest == oldest or len(self.finding.rows) == 1 else f", the oldest for {words}"
+        """`` for 42 min``, `` for 9 min to 42 min``, ``, the oldest for at least 42 min``; "" unknown.
+
+        Goes on a sentence. That of the newest is told where both are exact: there may be others, too young to count.
+        """
+        first, _, last = self.age.rpartition("oldest ")
+        words = last.replace("≥", "at least").replace("≤", "at most")
+        return "" if not words else f", the oldest for {words}" if first or last != self.age else f" for {words}"
 
     # --- who else ---------------------------------------------------------------------------------
 

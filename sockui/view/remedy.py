@@ -22,7 +22,7 @@ from sockui.view.runtime import runtime_words, theme_of, tools_for
 from sockui.view.settings import Values
 from sockui.view.step import Step
 
-_OF_NAMESPACE = frozenset({"curl", "ip", "nstat", "redis-cli", "ss", "sysctl", "tcpdump"})
+_OF_NAMESPACE = frozenset({"conntrack", "curl", "ip", "nstat", "redis-cli", "ss", "sysctl", "tcpdump"})
 """First words of the commands that answer for a network namespace; the others are about processes."""
 _NAMESPACE_FILES = "/proc/net/"
 

@@ -320,3 +320,12 @@ async def test_a_refresh_without_a_change_paints_nothing(start: Start, monkeypat
 async def test_udp_alone_is_no_finding(start: Start) -> None:
     async with start(snapshot(10, sock(1, State.CLOSE, protocol=Protocol.UDP)), config=AUTO) as screen:
         assert screen.app.main.choices.showing == "sockets"
+
+
+async def test_a_line_that_is_cut_off_says_so(start: Start) -> None:
+    """Half a number would be another number."""
+    async with start(snapshot(10, *LEAK), size=(30, 24), config=AUTO) as screen:
+        await screen.poll(snapshot(12, *LEAK, OTHER, FULL))
+        bar = screen.app.main.query_one("#status", Bar)
+        assert len(bar.text) > 30
+        assert bar.render_line(0).text == f"{bar.text[:29]}…"

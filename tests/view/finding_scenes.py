@@ -311,6 +311,8 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "memory_orphans": ("R24", lambda: counted({"TCP.orphan": 20_000, "TCP.mem": 90_000}, {},
                                               aged(State.FIN_WAIT1, 1, send_queue=999, **GONE))),
     "memory_pressure": ("R24", lambda: counted({"TCP.mem": 160_000}, {}, STANDING | {"send_queue": 9_000})),
+    "memory_was_short": ("R24", lambda: counted({"TCP.mem": 90_000}, {"TcpExt.TCPMemoryPressures": 1},
+                                                STANDING | {"send_queue": 9_000})),
     "memory_aborted": ("R24", lambda: counted({"TCP.mem": 90_000}, {"TcpExt.TCPAbortOnMemory": 3},
                                               aged(State.FIN_WAIT1, 1, send_queue=999, **GONE))),
     "descriptors_leak": ("R25", lambda: descriptors(1020, *leak(812))),

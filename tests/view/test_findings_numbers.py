@@ -34,7 +34,7 @@ def of_ages(*bounds: tuple[int, int]) -> FindingFacts:
         ([(60_000, -1)], "≥ 1 min", " for at least 1 min"),
         ([(0, 9_000)], "≤ 9 s", " for at most 9 s"),
         ([(0, -1)], "", ""),
-        ([(60_000, 60_000), (600_000, 600_000)], "1 min to 10 min", ", the oldest for 10 min"),
+        ([(60_000, 60_000), (600_000, 600_000)], "1 min to 10 min", " for 1 min to 10 min"),
         ([(60_000, -1), (600_000, -1)], "newest ≥ 1 min, oldest ≥ 10 min", ", the oldest for at least 10 min"),
         ([(60_000, 60_000), (600_000, -1)], "newest 1 min, oldest ≥ 10 min", ", the oldest for at least 10 min"),
         ([(0, -1), (600_000, -1)], "oldest ≥ 10 min", ", the oldest for at least 10 min"),

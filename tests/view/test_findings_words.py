@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 
+import pytest
+
+from sockui.model import State
 from sockui.view.findings import say
-from tests.diagnosis.conftest import Ward
-from tests.view.finding_scenes import DEFERRED, LISTEN, STOPPED, scene, told, whole
+from tests.diagnosis.conftest import Ward, aged
+from tests.view.finding_scenes import DEFERRED, LISTEN, STOPPED, leak, poll, scene, told, whole
 
 
 def test_a_leak_that_grows() -> None:
@@ -15,7 +18,7 @@ def test_a_leak_that_grows() -> None:
     assert said.severity == "critical"
     assert said.title == "CLOSE_WAIT: EOF read, not closed"
     assert said.summary == (
-        "java 4312: 25 sockets in CLOSE_WAIT on :8080, the oldest for 28 min. The peers have closed and all is read, "
+        "java 4312: 25 sockets in CLOSE_WAIT on :8080 for 6 min to 28 min. The peers have closed and all is read, "
         "but close() was not called: a descriptor leak. Growing: +12/min for 1 min; out of file descriptors "
         "(813 of 1,024) in about 17 min. First: win time with a higher descriptor limit (prlimit), then restart in a "
         "quiet moment; the fix is a missing close()."
@@ -127,12 +130,35 @@ def test_the_trap_without_a_single_socket() -> None:
 
 
 def test_a_setting_is_never_made_smaller_by_a_step_that_raises_it() -> None:
-    found, item = scene("backlog")
+    found, item = scene("backlog_capped")
     sysctls = {**found.update.snapshot.host.sysctls, "net.core.somaxconn": "65535"}
     host = dataclasses.replace(found.update.snapshot.host, sysctls=sysctls)
     update = dataclasses.replace(found.update, snapshot=dataclasses.replace(found.update.snapshot, host=host))
     commands = [step.command for step in say(dataclasses.replace(found, update=update), item).steps]
     assert "sysctl -w net.core.somaxconn=131070" in commands
+
+
+def test_a_cap_that_does_not_limit_is_not_raised() -> None:
+    commands = [step.command or "" for step in told("backlog").steps]
+    assert not [command for command in commands if command.startswith("sysctl -w net.core.somaxconn")]
+
+
+@pytest.mark.parametrize(("now", "wanted"), [("3", 131_072), ("131072", 262_144)])
+def test_a_lowered_limit_of_time_wait_is_raised_to_its_default_at_least(now: str, wanted: int) -> None:
+    found, item = scene("time_wait_cut")
+    before = found.update.snapshot.host
+    host = dataclasses.replace(before, sysctls={**before.sysctls, "net.ipv4.tcp_max_tw_buckets": now})
+    update = dataclasses.replace(found.update, snapshot=dataclasses.replace(found.update.snapshot, host=host))
+    said = say(dataclasses.replace(found, update=update), item)
+    assert f"sysctl -w net.ipv4.tcp_max_tw_buckets={wanted}" in [step.command for step in said.steps]
+    assert "Rate" not in dict(said.evidence), "what is capped tells no rate"
+
+
+def test_those_that_are_too_young_are_told_of() -> None:
+    found = poll(*leak(4), *(aged(State.CLOSE_WAIT, 9, recv_queue=0) for _ in range(3)))
+    (item,) = found.items
+    assert (item.count, item.rule) == (4, "R02")
+    assert dict(say(found, item).evidence)["Sockets"] == "4 of 7 in CLOSE_WAIT of the process"
 
 
 def test_evidence_with_a_setting_that_cannot_be_read_is_left_out() -> None:

@@ -27,13 +27,9 @@ _LEFTOVERS = (
     Situation.LAST_ACK,
     Situation.CLOSING,
 )
-_EXPLAINED_BY_DESCRIPTORS = (
-    Situation.CLOSE_WAIT,
-    Situation.CLOSE_WAIT_UNREAD,
-    Situation.CLOSE_WAIT_READ,
-    Situation.ACCEPT_QUEUE,
-    Situation.CLOSE_WAIT_UNACCEPTED,
-)
+_LEAKED = (Situation.CLOSE_WAIT, Situation.CLOSE_WAIT_UNREAD, Situation.CLOSE_WAIT_READ)
+_UNACCEPTED = (Situation.ACCEPT_QUEUE, Situation.CLOSE_WAIT_UNACCEPTED)
+"""Explained too when descriptors are out: before that, accept() does not fail for want of them."""
 
 
 def ports(census: Census) -> Iterator[Draft]:
@@ -85,6 +81,7 @@ def descriptors(census: Census) -> Iterator[Draft]:
         own = held[census.sockets["owner"][held] == Owner.PROCESS]
         closed = own[census.sockets["state"][own] == State.CLOSE_WAIT]
         critical = near and use is not None and use[1] - use[0] <= limits.descriptors_left_critical
+        explained = (*_LEAKED, *_UNACCEPTED) if critical else _LEAKED
         yield Draft(
             "R25",
             Severity.CRITICAL if critical else Severity.WARNING,
@@ -104,7 +101,7 @@ def descriptors(census: Census) -> Iterator[Draft]:
                 for name, holds in (("near", near), ("ghosts", ghosts > 0), ("close_wait", len(closed) > 0))
                 if holds
             ),
-            absorbs=held[np.isin(census.situations[held], _EXPLAINED_BY_DESCRIPTORS)] if near else None,
+            absorbs=held[np.isin(census.situations[held], explained)] if near else None,
             filled=("descriptors", *use) if use else None,
         )
 

@@ -46,6 +46,8 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
     through = census.listener_of(waiting)
     asking = census.at(Situation.SYN_SENT, Situation.SYN_SENT_LOCAL_QUEUE_FULL)
     asked = census.asked_listener(asking)
+    repeating = census.at(Situation.ESTABLISHED_RETRANSMITTING)
+    let_in = census.others(repeating)  # of a client that believes it is connected, the handshake that was not finished
     for listener in chosen.tolist():
         row = sockets[listener]
         own = waiting[through == listener]
@@ -80,20 +82,22 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
                 )
                 if holds
             ),
-            absorbs=np.concatenate([[listener], own, asking[asked == listener]]),
+            absorbs=np.concatenate([[listener], own, asking[asked == listener], repeating[np.isin(let_in, own)]]),
         )
 
 
 def backlog_small(census: Census) -> Iterator[Draft]:
     """R17: a listener that has dropped in the past and whose backlog is small, or cut off at somaxconn."""
-    if census.host.counters.get("TcpExt.ListenOverflows") == 0:
-        return  # what was dropped was something else: a bare ACK under TCP_DEFER_ACCEPT, a SYN without a route back
+    counters = census.host.counters
+    if counters.get("TcpExt.ListenOverflows") == 0:
+        return  # what was dropped was something else: a SYN without a route back
+    deferred = counters.get("TcpExt.TCPDeferAcceptDrop", 0)  # bare ACKs, which a listener counts as dropped too
     listeners = census.listeners[census.known(census.listeners, Known.QUEUES | Known.MEMORY)]
     sockets = census.sockets
     backlog = sockets["send_queue"][listeners]
     most = census.host.number("net.core.somaxconn")
     capped = backlog == most if most is not None else np.zeros(len(listeners), np.bool_)
-    chosen = (sockets["drops"][listeners] > 0) & ((backlog <= _SMALL_BACKLOG) | capped)
+    chosen = (sockets["drops"][listeners] > deferred) & ((backlog <= _SMALL_BACKLOG) | capped)
     for listener, is_capped in zip(listeners[chosen].tolist(), capped[chosen].tolist(), strict=True):
         pid, endpoint = _of_listener(census, listener)
         yield Draft(

@@ -24,7 +24,8 @@ def retransmitting(census: Census) -> Iterator[Draft]:
     if not len(rows):
         return
     rows = rows[census.stalls(rows)["min_ms"] >= limits.retransmitting_seconds * 1000]
-    peers = len(np.unique(sockets["remote_low"][rows] ^ sockets["remote_high"][rows]))
+    far = rows[census.others(rows) < 0]  # whose other end is on this host, no network lies between
+    peers = len(np.unique(sockets["remote_low"][far] ^ sockets["remote_high"][far]))
     for pid, endpoint, group in census.groups(rows):
         waits = census.stalls(group)
         long = bool((waits["min_ms"] >= limits.retransmitting_critical_seconds * 1000).any())
