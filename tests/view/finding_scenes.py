@@ -302,6 +302,7 @@ SCENES: dict[str, tuple[str, Scene]] = {
         aged(State.ESTABLISHED, 90, recv_queue=127_480, rmem_alloc=190_000, rcvbuf=200_000))),
     "idle": ("R21", lambda: poll(*(aged(State.ESTABLISHED, 9_000 + n, **OUT) for n in range(3)))),
     "ports_time_wait": ("R22", lambda: ports(State.TIME_WAIT, 80)),
+    "ports_young": ("R22", lambda: ports(State.TIME_WAIT, 80, reuse=1, timer_ms=59_900)),
     "ports_reused": ("R22", lambda: ports(State.ESTABLISHED, 80, reuse=5)),
     "ports_leaked": ("R22", lambda: ports(State.CLOSE_WAIT, 80)),
     "ports_held": ("R22", lambda: ports(State.ESTABLISHED, 97)),

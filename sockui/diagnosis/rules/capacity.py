@@ -35,6 +35,7 @@ _UNACCEPTED = (Situation.ACCEPT_QUEUE, Situation.CLOSE_WAIT_UNACCEPTED)
 def ports(census: Census) -> Iterator[Draft]:
     """R22: the ephemeral ports from one source to one destination run out."""
     limits = census.limits
+    no_reuse = {"no_reuse"} if census.host.number("net.ipv4.tcp_tw_reuse") != 1 else set()
     for gauge in gauges(census.sockets, census.update.ages, census.host, census.situations != 0):
         share = gauge.share
         if share < limits.ports_warning and not gauge.past_first_parity:
@@ -60,7 +61,7 @@ def ports(census: Census) -> Iterator[Draft]:
                 "most_state": State(most).name,
                 **{f"in_{State(state).name.lower()}": number for state, number in gauge.by_state.items()},
             },
-            conditions=frozenset({"time_wait" if most == State.TIME_WAIT else "held"}),
+            conditions=frozenset({"time_wait" if most == State.TIME_WAIT else "held"} | no_reuse),
             absorbs=gauge.rows[np.isin(census.situations[gauge.rows], (Situation.TIME_WAIT,))],
             filled=("ports", gauge.used, gauge.usable),
         )
