@@ -8,15 +8,17 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from dataclasses import replace
 
 from sockui.collector import inet_diag
+from sockui.collector.endings import EndingReader
 from sockui.collector.ghosts import GhostFinder
 from sockui.collector.host import HostReader
 from sockui.collector.netlink import DiagSocket
 from sockui.collector.owners import OwnerResolver
 from sockui.collector.processes import ProcessTable, with_ancestors
 from sockui.errors import NetlinkError
-from sockui.model import Protocol, Snapshot, SocketArray
+from sockui.model import Endings, Protocol, Snapshot, SocketArray
 
 DUMPS = (
     (socket.AF_INET, Protocol.TCP),
@@ -46,11 +48,23 @@ class NetlinkCollector:
         except NetlinkError:
             self._diag.close()
             raise
+        self._endings: EndingReader | None = None
+        self._unheard = ""  # why endings are not heard, a sentence
+        self._lost = 0  # endings that were read by a poll that then failed
+        try:
+            self._endings = EndingReader()  # before the first dump: what that shows is heard of when it ends
+        except NetlinkError as error:
+            self._unheard = f"How sockets end is not known: {error}."
 
     def collect(self) -> Snapshot:
         """Read one snapshot. Raises :class:`NetlinkError`."""
+        endings = self._heard()  # before the dump, so that nothing is in both but what goes on as a mini-socket
         before = time.monotonic()
-        sockets, notes = self._sockets()
+        try:
+            sockets, notes = self._sockets()
+        except NetlinkError:
+            self._lost += len(endings.sockets) + endings.lost
+            raise
         taken_at, monotonic, boottime = time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
         attribution = self._owners.attribute(sockets)
         ghosts = self._ghosts.find(attribution.unlisted)
@@ -66,13 +80,29 @@ class NetlinkCollector:
             coverage=attribution.coverage,
             source=self.source,
             ghosts=ghosts,
-            notes=notes,
+            notes=(*notes, self._unheard) if self._unheard else notes,
             dump_seconds=monotonic - before,
+            endings=endings,
         )
 
     def close(self) -> None:
-        """Close the netlink socket."""
+        """Close the netlink sockets."""
         self._diag.close()
+        if self._endings is not None:
+            self._endings.close()
+
+    def _heard(self) -> Endings:
+        """What ended since the poll before; once it cannot be heard there is no more of it, and a note says why."""
+        if self._endings is None:
+            return Endings.none()
+        try:
+            heard = self._endings.drain()
+            lost, self._lost = self._lost, 0
+            return replace(heard, lost=heard.lost + lost) if lost else heard
+        except NetlinkError as error:
+            self._endings.close()
+            self._endings, self._unheard = None, f"How sockets end is not known any more: {error}."
+            return Endings.none(1)
 
     def _sockets(self) -> tuple[SocketArray, tuple[str, ...]]:
         decoder = inet_diag.Decoder(self._expected)

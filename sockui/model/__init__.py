@@ -4,6 +4,7 @@ Owns the socket dtype (the data dictionary), the owner types and :class:`Snapsho
 compute ages or know how anything is shown.
 """
 
+from sockui.model.endings import ENDING, EndingArray, Endings, How, settled
 from sockui.model.host import Host
 from sockui.model.owners import Coverage, Gap, Holders, Process
 from sockui.model.snapshot import Snapshot
@@ -23,12 +24,16 @@ from sockui.model.sockets import (
 from sockui.model.threads import Call, Threads
 
 __all__ = [
+    "ENDING",
     "SOCKET",
     "Call",
     "Coverage",
+    "EndingArray",
+    "Endings",
     "Gap",
     "Holders",
     "Host",
+    "How",
     "Known",
     "Owner",
     "Process",
@@ -41,5 +46,6 @@ __all__ = [
     "Timer",
     "empty_sockets",
     "parse_state",
+    "settled",
     "state_name",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sockui.model.endings import Endings
 from sockui.model.host import Host
 from sockui.model.owners import Coverage, Holders, Process
 from sockui.model.sockets import SocketArray
@@ -26,3 +27,4 @@ class Snapshot:
     notes: tuple[str, ...] = ()  # what a person should know about this poll: sentences
     ghosts: Holders = field(default_factory=Holders.none)  # of TCP sockets in no list, collector.ghosts; at least these
     dump_seconds: float = 0.0  # how long the dump took: rows are up to this much older than taken_at
+    endings: Endings = field(default_factory=Endings.none)  # what ended since the poll before, until the dump began

@@ -16,14 +16,6 @@ from sockui.view import format as fmt
 from sockui.view.column import Column, number, process_words, words
 
 
-def _milliseconds(value: float) -> str:
-    return f"{value * 1000:.0f}µs" if value < 1 else f"{value:.1f}ms" if value < 100 else f"{value:.0f}ms"
-
-
-def _seconds(value: float) -> str:
-    return fmt.duration(value * 1000)
-
-
 def _address(side: str, title: str, meaning: str, aliases: tuple[str, ...] = ()) -> Column:
     return words(
         lambda update: column.address_words(update, side),
@@ -201,7 +193,7 @@ _JSON = (
     number(
         fields.age_min,
         fields.age_known,
-        _seconds,
+        fields.seconds_text,
         name="state_age_min_seconds",
         title="Age≥",
         help="at least this long in its state, seconds",
@@ -212,7 +204,7 @@ _JSON = (
     number(
         fields.age_max,
         fields.age_bounded,
-        _seconds,
+        fields.seconds_text,
         name="state_age_max_seconds",
         title="Age≤",
         help="at most this long in its state, seconds; none: nothing bounds it",
@@ -243,7 +235,7 @@ _JSON = (
     number(
         lambda update: update.sockets["timer_ms"] / 1000,
         fields.timer_runs,
-        _seconds,
+        fields.seconds_text,
         name="timer_seconds",
         title="Fires",
         help="seconds until the timer fires; it may rest at 0 for up to 2 s",
@@ -263,7 +255,7 @@ _JSON = (
     number(
         lambda update: update.sockets["rtt"] / 1000,
         fields.rtt_known,
-        _milliseconds,
+        fields.milliseconds_text,
         name="rtt_ms",
         title="RTT",
         help="smoothed round-trip time, milliseconds",
@@ -365,6 +357,16 @@ _SCREEN = (
         width=30,
         wide=120,
         aliases=("cmdline", "cmd", "args"),
+    ),
+    words(
+        fields.ended_words,
+        name="ended",
+        title="Ended",
+        help="how it ended, where the kernel told: closed, reset, timed out, refused ...",
+        kind="enum",
+        choices=fields.ENDED_NAMES,
+        width=13,
+        texts=fields.ended_texts,
     ),
 )
 

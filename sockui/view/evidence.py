@@ -85,7 +85,7 @@ def lines(facts: Facts) -> tuple[str, ...]:
     row, running = facts.row, knows(facts.row, Known.TIMER) and facts.row["timer"] != Timer.OFF
     crowd = [_siblings(facts), _process(facts)]  # a leak is told by how many there are
     leaking = row["state"] == State.CLOSE_WAIT or "fd_pressure" in facts.conditions
-    found = [_life(facts), _age(facts), *(crowd if leaking else ()), *_queues(facts), *_waits(facts)]
+    found = [_life(facts), age(facts), *(crowd if leaking else ()), *_queues(facts), *_waits(facts)]
     found += [_timer(facts) if running else "", *owner(facts), *(() if leaking else crowd), _other_end(facts)]
     found += ["" if running else _timer(facts), _heard(row)]
     return tuple(line for line in found if line)
@@ -97,7 +97,8 @@ def _life(facts: Facts) -> str:
     return "As last seen:" if facts.life == Life.ENDED else ""
 
 
-def _age(facts: Facts) -> str:
+def age(facts: Facts) -> str:
+    """How long it has been in its state, and what says so."""
     if facts.row["protocol"] != Protocol.TCP:
         return ""
     name = state_name(int(facts.row["state"]))

@@ -20,7 +20,7 @@ from sockui.errors import UsageError
 from sockui.knowledge import finding_words, words
 from sockui.model import Host, Owner, State, parse_state, state_name
 from sockui.tracker import Life, Update
-from sockui.view import evidence, settings
+from sockui.view import endings, evidence, settings
 from sockui.view.column import held_by
 from sockui.view.facts import Facts
 from sockui.view.format import (
@@ -86,11 +86,12 @@ def explain_facts(facts: Facts) -> Explanation:
     """Explain a socket whose facts were gathered already."""
     row = facts.row
     heading = f"{facts.state} {protocol(row)} {local_endpoint(row)} → {remote_endpoint(row)}"
-    lines = evidence.lines(facts)
+    ending = endings.of(facts)
+    lines = evidence.lines(facts) if ending is None else endings.lines(facts, ending)
     situation = words.situation(facts.situation.name.lower())
     if facts.life == Life.ENDED:
         known = words.choose(words.state(State(int(row["state"])).name.lower()).ended, facts.conditions)
-        sentence = fill(known.text, facts.values)
+        sentence = (endings.sentence(facts, ending) if ending is not None else "") or fill(known.text, facts.values)
         return Explanation(
             facts.situation,
             heading,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from sockui.ages import AgeSource
 from sockui.collector.processes import user_name
-from sockui.model import Known, Owner, Process, Protocol, State, Timer, state_name
-from sockui.tracker import Update
+from sockui.model import How, Known, Owner, Process, Protocol, State, Timer, state_name
+from sockui.tracker import Life, Update
 from sockui.view import format as fmt
 from sockui.view.column import Mask, Words, everywhere, has, nulls
 
@@ -28,6 +28,23 @@ NOT_ACCEPTED = "(not accepted)"
 NOT_ACCEPTED_SHORT = "unaccepted"
 OWNERS = tuple(owner.name.lower() for owner in Owner)
 AGE_SOURCES = ("", *(source.name.lower() for source in AgeSource if source))  # by AgeSource; NONE is no value
+ENDED_NAMES = tuple(how.name.lower() for how in How)  # by How: what the filter compares with
+ENDED_TEXTS = {
+    How.UNKNOWN: "not known",
+    How.NO_CONNECTION: "closed",
+    How.CLOSED: "closed",
+    How.NORMAL: "both closed",
+    How.RESET: "reset",
+    How.RESET_BY_PEER: "reset by peer",
+    How.RESET_HERE: "reset here",
+    How.DISCONNECTED: "aborted here",
+    How.UNANSWERED: "unanswered",
+    How.TIMED_OUT: "timed out",
+    How.REFUSED: "refused",
+    How.NO_ANSWER: "no answer",
+    How.CONNECT_FAILED: "not connected",
+}
+"""What a cell says of each."""
 
 
 # --- where a value is known ---------------------------------------------------------------------------
@@ -153,6 +170,31 @@ def no_process_words(update: Update) -> dict[Owner, str]:
     """What stands where no process can be named; "needs root" only if root would see more."""
     hidden = "needs root" if update.snapshot.coverage.fix else "unreadable"
     return {Owner.KERNEL: "kernel", Owner.HIDDEN: hidden, Owner.UNFOUND: "not in sight", Owner.UNKNOWN: "-"}
+
+
+def ended_words(update: Update) -> Words:
+    """How each row ended; -1: it has not, or the kernel did not tell."""
+    codes = np.full(len(update.sockets), -1, np.intp)
+    if len(update.endings):
+        rows = np.flatnonzero(update.life == Life.ENDED)
+        at = update.ending_places(rows)
+        codes[rows[at >= 0]] = update.endings["how"][at[at >= 0]]
+    return ENDED_NAMES, codes
+
+
+def ended_texts(update: Update) -> list[str]:
+    """``reset by peer``; "" where nothing was told."""
+    return [ENDED_TEXTS[How(code)] if code >= 0 else "" for code in ended_words(update)[1].tolist()]
+
+
+def milliseconds_text(value: float) -> str:
+    """``40µs``, ``1.5ms``, ``120ms``."""
+    return f"{value * 1000:.0f}µs" if value < 1 else f"{value:.1f}ms" if value < 100 else f"{value:.0f}ms"
+
+
+def seconds_text(value: float) -> str:
+    """Seconds in the coarsest unit."""
+    return fmt.duration(value * 1000)
 
 
 def owner_texts(update: Update) -> list[str]:
