@@ -77,7 +77,7 @@ def bounds(sockets: SocketArray, host: Host, uptime: float, dump_seconds: float 
         ((state == State.CLOSE_WAIT) & _has(known, Known.INFO), _close_wait),
         ((state == State.CLOSING) & _has(known, Known.COUNTERS), _closing),
         (((state == State.FIN_WAIT1) | (state == State.LAST_ACK)) & _has(known, Known.COUNTERS), _fin_unacknowledged),
-        ((state == State.SYN_SENT) & _has(known, Known.INFO), _syn_sent),
+        ((state == State.SYN_SENT) & _has(known, Known.INFO | Known.TIMER), _syn_sent),
         ((state == State.SYN_RECV) & _has(known, Known.MINI | Known.TIMER), _syn_recv),
         ((state == State.ESTABLISHED) & _has(known, Known.INFO), _established),
     ):

@@ -23,8 +23,19 @@ _ONLY = {  # an option's attribute -> the commands that it belongs to
     "seconds": ("diagnose",),
     "fail_on": ("diagnose",),
     "list": ("lab",),
+    "texts": ("", "list", "diagnose"),
 }
-_FLAGS = {"seconds": "--for", "fail_on": "--fail-on"}
+_FLAGS = {"seconds": "--for", "fail_on": "--fail-on", "texts": "a text (--from, -)"}
+_OF_THIS_HOST = {
+    "source": "--source",
+    "netns": "--netns",
+    "interval": "--interval",
+    "seconds": "--for",
+    "allow_actions": "--allow-actions",
+}
+"""What makes no sense with a text, by its attribute."""
+FORMS = ("ss", "netstat", "lsof", "proc", "windows", "bsd", "solaris")
+"""What --form forces: the keys of ``collector.text.FORMS``, which is not imported to print help."""
 _NEAR = 0.75  # of difflib: a slip or two in a word; what only shares some letters is not suggested
 
 _DESCRIPTION = """\
@@ -41,6 +52,13 @@ filters are those of ss, and fields by name; words by themselves search in what 
   sockui state close-wait and dport = :443
   sockui 'age > 5m and process ~ java'
   sockui -- list             searches for the word "list"
+
+pasted text of ss, netstat (Linux, macOS, BSD, Windows, Solaris, HP-UX, AIX), lsof -i and /proc/net/tcp, of any host:
+  ss -tanpieOm | sockui list - state close-wait
+  sockui diagnose --from 0300.txt --from 0305.txt
+  sockui --from incident.txt
+--from may be given several times: in order, several moments of one host; --from web=a.txt --from db=b.txt are two.
+What was recognised, and how many lines were not understood, is said on stderr.
 
 sockui diagnose looks twice, a second apart; --for 10s and longer also tells how counts develop and when something
 runs out. With a filter it shows the findings of which a socket matches; those about the whole host (settings, memory,
@@ -80,7 +98,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, str | None, list[st
         name = unknown[0].split("=")[0]
         hint = _did_you_mean(name, re.findall(r"--[a-z-]+", parser.format_help())) or ";"
         raise UsageError(f"there is no option {name}{hint} after -- everything is a filter")
-    words: list[str] = options.words
+    words: list[str] = [word for word in options.words if word != "-"]
+    options.texts = (options.texts or []) + ["-"] * (len(options.words) - len(words))
     command = words.pop(0) if words and words[0] in _COMMANDS else None
     if not (options.help or options.version or options.print_config):
         _check(options, command)
@@ -89,8 +108,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, str | None, list[st
 
 def _check(options: argparse.Namespace, command: str | None) -> None:
     for name, commands in _ONLY.items():
-        if getattr(options, name) and command not in commands:
-            belongs = " and ".join(f"`sockui {each}`" for each in commands)
+        if getattr(options, name) and (command or "") not in commands:
+            belongs = " and ".join(f"`{f'sockui {each}'.strip()}`" for each in commands)
             more = "; the sockets are printed by `sockui list`" if name == "list" else ""
             raise UsageError(f"{_FLAGS.get(name, f'--{name}')} belongs to {belongs}{more}")
     formats = _FORMATS.get(command or "", ("",))
@@ -99,6 +118,22 @@ def _check(options: argparse.Namespace, command: str | None) -> None:
         allowed = f"{', '.join(formats[:-1])} or {formats[-1]}"
         hint = _did_you_mean(options.format, formats)
         raise UsageError(f"--format {options.format}: `sockui {command}` prints {allowed}{hint}")
+    _check_texts(options)
+
+
+def _check_texts(options: argparse.Namespace) -> None:
+    if not options.texts:
+        for name in ("form", "show_unread"):
+            if getattr(options, name):
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is about a text; name one with --from FILE, or - for stdin"
+                )
+        return
+    for name, flag in _OF_THIS_HOST.items():
+        if getattr(options, name) is not None:
+            raise UsageError(f"{flag} is about this host; with a text (--from, -) nothing is read or done here")
+    if sum(text == "-" or text.endswith("=-") for text in options.texts) > 1:
+        raise UsageError("standard input (-) can be read once only")
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
@@ -131,6 +166,15 @@ def _parser() -> argparse.ArgumentParser:
     reading.add_argument("--source", metavar="auto|netlink|psutil", help="where sockets are read from")
     reading.add_argument("--netns", metavar="NAME|PID", help="look into this network namespace (needs root)")
     reading.add_argument("--interval", metavar="SECONDS", help="between two looks: 2, 0.5, 500ms, 1m; at least 0.1")
+
+    texts = parser.add_argument_group("pasted text instead of this host")
+    texts.add_argument(
+        "--from", dest="texts", action="append", metavar="[HOST=]FILE", help="read this text; - is standard input"
+    )
+    texts.add_argument(
+        "--form", choices=FORMS, metavar="|".join(FORMS), help="what printed it, if that is not recognised"
+    )
+    texts.add_argument("--show-unread", action="store_true", help="show lines that were not understood, on stderr")
 
     printing = parser.add_argument_group("sockui list and sockui diagnose")
     formats = "; ".join(f"{command}: {'|'.join(names)}" for command, names in _FORMATS.items())

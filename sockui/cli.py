@@ -14,7 +14,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from sockui import __version__
@@ -24,12 +24,12 @@ from sockui.errors import FilterError, SockuiError, UsageError
 if TYPE_CHECKING:
     import argparse
 
+    from sockui.collector.text import TextCollector
     from sockui.config import Config
-    from sockui.model import Coverage
-
-_CONDITION = frozenset((*"()&|<>=!~,", "and", "or", "not", "state", "exclude", "src", "dst", "sport", "dport", "dev"))
-"""What makes a filter more than bare words."""
-_NEAR = 0.75  # of difflib: a slip or two in a word; what only shares some letters is not suggested
+    from sockui.diagnosis.finding import Findings
+    from sockui.model import Coverage, Snapshot
+    from sockui.tracker import Update
+    from sockui.view.query import Query
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,10 +74,10 @@ def _run(arguments: list[str]) -> int:
         return _lab(words, only_list=options.list)
     config = _configure(options)
     if command == "list":
-        return _list(config, " ".join(words), options.format, options.netns or "")
+        return _list(config, " ".join(words), options)
     if command == "diagnose":
         return _diagnose(config, " ".join(words), options)
-    return _ui(config, " ".join(words) or config.filter, options.netns or "")
+    return _ui(config, " ".join(words) or config.filter, options)
 
 
 def _configure(options: argparse.Namespace) -> Config:
@@ -118,32 +118,38 @@ def _lab(names: list[str], *, only_list: bool) -> int:
     return run_lab(names)
 
 
-def _list(config: Config, filter_text: str, form: str, namespace: str) -> int:
+def _list(config: Config, filter_text: str, options: argparse.Namespace) -> int:
     from sockui.view import query
 
     wanted = query.compile(filter_text)  # before the sockets are read: a typo is answered at once
-    from sockui import report
+    if options.texts:
+        from sockui.moments import last
+
+        return _each_host(options, lambda updates: _print_list(last(updates), wanted, config, options))
     from sockui.collector import open_collector
     from sockui.tracker import Tracker
-    from sockui.view.columns import require
-    from sockui.view.table_view import Sort, build
 
-    collector = open_collector(config.source, namespace)
+    collector = open_collector(config.source, options.netns or "")
     try:
         update = Tracker().update(collector.collect())
     finally:
         collector.close()
+    return _print_list(update, wanted, config, options)
+
+
+def _print_list(update: Update, wanted: Query, config: Config, options: argparse.Namespace) -> int:
+    from sockui import report
+    from sockui.view.columns import require
+    from sockui.view.table_view import Sort, build
+
     view = build(update, wanted, Sort.parse(config.sort))
     columns = [require(name) for name in config.columns]
     width = None if columns else _width()  # columns that were asked for are all shown, whatever the width
-    if code := _write(lambda out: report.write(view, form, out, columns, width)):
+    if code := _write(lambda out: report.write(view, options.format, out, columns, width)):
         return code
     if not len(view.rows):
-        _say_nothing(filter_text)
-    for note in update.snapshot.notes:
-        _say(note)
-    if form != "json":  # whose envelope says it
-        _say_gaps(update.snapshot.coverage, "list")
+        _say_nothing(wanted)
+    _say_about(update, "list", options)
     return 0
 
 
@@ -152,11 +158,15 @@ def _diagnose(config: Config, filter_text: str, options: argparse.Namespace) -> 
     from sockui.view import query
 
     wanted = query.compile(filter_text)
+    if options.texts:
+        from sockui.moments import judge, last
+
+        return _each_host(
+            options, lambda updates: _print_findings(last(map(judge(config).update, updates)), wanted, options)
+        )
     watched = seconds(options.seconds or "1", 0.1, 3600, f"--for {options.seconds}")
-    from sockui import findings_report
     from sockui.collector import open_collector
     from sockui.diagnosis.engine import Diagnosis
-    from sockui.diagnosis.finding import Severity
     from sockui.poller import Poller
     from sockui.sampling import sample
     from sockui.tracker import Tracker
@@ -167,10 +177,15 @@ def _diagnose(config: Config, filter_text: str, options: argparse.Namespace) -> 
         found = sample(poller, watched, _count_down)
     finally:
         collector.close()
+    return _print_findings(found, wanted, options) or (130 if found.polls < 2 else 0)
+
+
+def _print_findings(found: Findings, wanted: Query, options: argparse.Namespace) -> int:
+    from sockui import findings_report
+    from sockui.diagnosis.finding import Severity
+
     shown = findings_report.select(found, wanted)
-    code = 130 if found.polls < 2 else 0
-    if options.fail_on and shown.worst and shown.worst >= Severity[options.fail_on.upper()]:
-        code = 1
+    bad = options.fail_on and shown.worst and shown.worst >= Severity[options.fail_on.upper()]
     text = io.StringIO()
     findings_report.write(shown, options.format, text, _width())
     try:
@@ -178,14 +193,56 @@ def _diagnose(config: Config, filter_text: str, options: argparse.Namespace) -> 
             return failure
     except BrokenPipeError:  # `| head` is no error, and no pardon either
         _leave_stdout()
-        return code
+        return int(bool(bad))
     if not shown.sockets.any():
-        _say_nothing(filter_text)
-    for note in found.update.snapshot.notes:
-        _say(note)
-    if options.format != "json":
-        _say_gaps(found.update.snapshot.coverage, "diagnose")
-    return code
+        _say_nothing(wanted)
+    _say_about(found.update, "diagnose", options)
+    return int(bool(bad))
+
+
+def _each_host(options: argparse.Namespace, show: Callable[[Iterator[Update]], int]) -> int:
+    """Let ``show`` print what the texts of each host tell, one after the other; the worst exit code."""
+    from sockui.collector import open_texts
+    from sockui.moments import MomentTracker
+
+    sources = open_texts(options.texts, options.form or "auto")
+    if len(sources) > 1 and options.format in ("json", "ndjson", "csv"):
+        names = ", ".join(each.title for each in sources)
+        raise UsageError(f"--format {options.format} is of one host, and these texts are of several: {names}")
+    codes = []
+    for number, texts in enumerate(sources):
+        if len(sources) > 1:
+            title = _title(texts.title, options.format)
+            _print(f"\n{title}" if number else title)
+        codes.append(show(map(MomentTracker().update, _read(texts, options))))
+    return max(codes)
+
+
+def _read(texts: TextCollector, options: argparse.Namespace) -> Iterator[Snapshot]:
+    """Read the texts of one host, and say on stderr as what each was, and what of it was not understood."""
+    for path in texts.paths:
+        if path == "-" and _is_terminal(sys.stdin):
+            _say("paste the text, then press Ctrl-D")
+        yield texts.collect()
+        for line in texts.read[-1].report(unread=options.show_unread):
+            _say(line)
+
+
+def _title(name: str, form: str) -> str:
+    from sockui.view.format import escape
+    from sockui.view.markdown import code
+
+    return f"**{code(name)}**\n\n" if form == "markdown" else f"{escape(name)}:\n"
+
+
+def _say_about(update: Update, command: str, options: argparse.Namespace) -> None:
+    """Say what a person should know about what was printed; of a text that is said when it is read."""
+    snapshot = update.snapshot
+    if snapshot.source != "text":
+        for note in snapshot.notes:
+            _say(note)
+    if options.format != "json":  # whose envelope says it
+        _say_gaps(snapshot.coverage, command)
 
 
 def _count_down(seconds: float, left: float) -> None:
@@ -208,37 +265,11 @@ def _count_down(seconds: float, left: float) -> None:
             sys.stderr.flush()
 
 
-def _say_nothing(filter_text: str) -> None:
-    """Say that bare words were found nowhere, and what was meant; for conditions no socket is an answer."""
-    words = filter_text.lower().split()
-    if words and _CONDITION.isdisjoint([*words, *filter_text]):
-        meant = _meant(words)
-        _say(f"nothing matches; did you mean: {meant}" if meant else "no socket matches the filter")
+def _say_nothing(wanted: Query) -> None:
+    from sockui.view.meant import nothing_matches
 
-
-def _meant(words: list[str]) -> str:
-    """The condition that bare words are spelt like, or nearly; empty if there is none."""
-    from difflib import get_close_matches
-
-    from sockui.model import State, parse_state
-    from sockui.view import query
-    from sockui.view.columns import nearest, require
-
-    column = nearest(words[0])
-    if column == "state" and len(words) > 1:
-        words = words[1:]
-    state = parse_state(" ".join(words))
-    name = state.name if state else "_".join(words).replace("-", "_").upper()
-    if states := get_close_matches(name, [known.name for known in State], 1, _NEAR):
-        return f"state {states[0].lower().replace('_', '-')}"
-    if column is None or len(words) > 2:
-        return ""
-    value = f"= {words[1]}" if len(words) == 2 else "> 0" if require(column).kind in ("number", "age") else "= '*'"
-    try:
-        query.compile(f"{column} {value}")
-    except FilterError:
-        return ""
-    return f"{column} {value}"
+    if said := nothing_matches(wanted.text):
+        _say(said)
 
 
 def _say_gaps(coverage: Coverage, command: str) -> None:
@@ -248,15 +279,49 @@ def _say_gaps(coverage: Coverage, command: str) -> None:
         _say(f"root may see more: {coverage.fix} {command}")
 
 
-def _ui(config: Config, filter_text: str, namespace: str) -> int:
-    streams = (sys.stdin, sys.stdout, sys.stderr)  # the screen is painted on stderr
+def _ui(config: Config, filter_text: str, options: argparse.Namespace) -> int:
+    piped = "-" in options.texts and not _is_terminal(sys.stdin)
+    streams = (sys.stdout, sys.stderr) if piped else (sys.stdin, sys.stdout, sys.stderr)  # painted on stderr
     if not all(map(_is_terminal, streams)):
         raise UsageError("the UI needs a terminal; without one use `sockui list`")
     if os.environ.get("TERM") == "dumb":
         raise UsageError("TERM=dumb cannot draw a screen; use `sockui list`")
+    if options.texts:
+        return _ui_of_texts(config, filter_text, options, piped=piped)
     from sockui.tui.app import run
 
-    return run(config, filter_text, namespace)
+    return run(config, filter_text, options.netns or "")
+
+
+def _ui_of_texts(config: Config, filter_text: str, options: argparse.Namespace, *, piped: bool) -> int:
+    """The screen with texts of one host, which are read before it is painted."""
+    import dataclasses
+
+    from sockui.collector import open_texts
+    from sockui.moments import Replay
+    from sockui.view import query
+
+    query.compile(filter_text)
+    first, *others = open_texts(options.texts, options.form or "auto")
+    if others:
+        names = ", ".join(each.title for each in (first, *others))
+        raise UsageError(f"the UI shows one host, and these texts are of several: {names}")
+    keys = _terminal() if piped else None
+    snapshots = list(_read(first, options))
+    if keys is not None:
+        os.dup2(keys, 0)  # the text has been read to its end; from here on stdin is the keyboard
+        os.close(keys)
+    from sockui.tui.app import run
+
+    return run(dataclasses.replace(config, allow_actions=False), filter_text, texts=Replay(snapshots))
+
+
+def _terminal() -> int:
+    """A descriptor of the terminal that this process belongs to. Raises :class:`UsageError` if there is none."""
+    try:
+        return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError as error:
+        raise UsageError("there is no terminal to read keys from; use `sockui list -`") from error
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -9,7 +9,8 @@ Owns the exception tree; must not print or exit (``cli`` decides what a person s
     │   └── FilterError     exit code 2: the filter is wrong, and where
     ├── CollectError        exit code 3: sockets cannot be read
     │   ├── NetlinkError    the kernel refused or broke off the dump
-    │   └── NamespaceError  the network namespace cannot be entered
+    │   ├── NamespaceError  the network namespace cannot be entered
+    │   └── TextError       a text cannot be read, or no list of sockets is recognised in it
     └── ActionError         nothing was done: not allowed, not confirmed, not possible here
 """
 
@@ -58,6 +59,10 @@ class NetlinkError(CollectError):
 
 class NamespaceError(CollectError):
     """A network namespace that does not exist or may not be entered."""
+
+
+class TextError(CollectError):
+    """A text that cannot be read, or in which no list of sockets can be recognised."""
 
 
 class ActionError(SockuiError):

@@ -199,11 +199,12 @@ def _why_nothing(selection: Selection) -> Iterator[str]:
             f"{count(number)} sockets in TIME_WAIT are normal: about {count(closes)} connections a second that this "
             f"host closed first, each remembered for {TIMEWAIT_MS // 1000} s."
         )
-    if findings.update.snapshot.source != "netlink":
-        yield "Most of what sockui finds cannot be seen through this source."
+    source = findings.update.snapshot.source
+    if source != "netlink":
+        yield f"Most of what sockui finds cannot be seen {'in a text' if source == 'text' else 'through this source'}."
     if findings.polls < 2:
         yield "It was one look only: what shows in a change cannot be known from it."
-    elif findings.watched < LEAST_SECONDS:
+    elif source != "text" and findings.watched < LEAST_SECONDS:
         yield "What shows in a change (drops, overflows, growth) may take longer to be seen: --for 10s."
 
 
@@ -213,16 +214,22 @@ def _looked_at(selection: Selection, mark: Callable[[str], str] = escape) -> str
     snapshot = findings.update.snapshot
     sockets = findings.update.sockets[findings.update.life != Life.ENDED]
     processes = np.count_nonzero(np.unique(sockets["pid"]))
-    looks = "1 look" if findings.polls == 1 else f"{findings.polls} looks in {findings.watched:.0f} s"
     held = f"{_number(int(processes), 'known process', 'known processes')}"
-    parts = [f"{_number(len(sockets), 'socket')} of {held}, {looks}"]
-    namespace = f" in the network namespace {mark(snapshot.host.namespace)}" if snapshot.host.namespace else ""
-    parts[0] += f", through {snapshot.source} on {mark(snapshot.host.name)}{namespace}, {_moment(selection)}."
+    if snapshot.source == "text":
+        looks = _number(findings.polls, "text") + (f" over {findings.watched:.0f} s" if findings.watched >= 1 else "")
+        where = f"in {looks} of {mark(_host(selection))}"
+    else:
+        looks = "1 look" if findings.polls == 1 else f"{findings.polls} looks in {findings.watched:.0f} s"
+        namespace = f" in the network namespace {mark(snapshot.host.namespace)}" if snapshot.host.namespace else ""
+        where = f"{looks}, through {snapshot.source} on {mark(snapshot.host.name)}{namespace}"
+    parts = [f"{_number(len(sockets), 'socket')} of {held}, {where}, {_moment(selection)}."]
     if selection.query != EVERYTHING:
         hidden = len(findings.items) - len(selection.items)
         parts.append(f"{count(int(np.count_nonzero(selection.sockets)))} of them match the filter.")
         if hidden:
             parts.append(f"{_number(hidden, 'other finding')} without a socket that matches.")
+    if snapshot.source == "text" and selection.items:
+        parts.append("The commands are for that host: its processes and sockets are not those of this one.")
     return " ".join(parts)
 
 
@@ -230,8 +237,13 @@ def _number(number: int, noun: str, several: str = "") -> str:
     return f"{count(number)} {noun if number == 1 else several or noun + 's'}"
 
 
+def _host(selection: Selection) -> str:
+    return selection.findings.update.snapshot.host.name or "unknown host"
+
+
 def _moment(selection: Selection) -> str:
-    return f"{datetime.fromtimestamp(selection.findings.update.snapshot.taken_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    taken_at = selection.findings.update.snapshot.taken_at
+    return f"{datetime.fromtimestamp(taken_at, UTC):%Y-%m-%d %H:%M:%S} UTC" if taken_at else "unknown time"
 
 
 # --- Markdown -----------------------------------------------------------------------------------------
@@ -239,7 +251,7 @@ def _moment(selection: Selection) -> str:
 
 def _write_markdown(selection: Selection, out: TextIO) -> None:
     """A heading, then each finding as an incident channel shows it."""
-    findings, host, moment = selection.findings, selection.findings.update.snapshot.host.name, _moment(selection)
+    findings, host, moment = selection.findings, _host(selection), _moment(selection)
     found = _number(len(selection.items), "finding") if selection.items else "No findings"
     out.write(f"**{found}** on {code(host)}, {moment}\n")
     for item in selection.items:

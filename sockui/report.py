@@ -99,10 +99,13 @@ def _write_json(view: TableView, out: TextIO, columns: Sequence[Column]) -> None
 def envelope(snapshot: Snapshot) -> dict[str, Any]:
     """What a JSON report says before its sockets."""
     coverage = snapshot.coverage
-    taken_at = datetime.fromtimestamp(snapshot.taken_at, UTC).isoformat(timespec="milliseconds")
+    taken_at = None
+    if snapshot.taken_at:  # a text may not say when it was taken
+        moment = datetime.fromtimestamp(snapshot.taken_at, UTC)
+        taken_at = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
-        "taken_at": taken_at.replace("+00:00", "Z"),
-        "host": fmt.escape(snapshot.host.name),
+        "taken_at": taken_at,
+        "host": fmt.escape(snapshot.host.name) or None,
         "netns": fmt.escape(snapshot.host.namespace) or None,
         "source": snapshot.source,
         "coverage": {

@@ -20,8 +20,6 @@ import pytest
 
 import sockui
 from sockui import cli
-from sockui.model import State
-from sockui.view import query
 
 ROOT = Path(sockui.__file__).parents[1]
 
@@ -378,11 +376,6 @@ def test_words_that_are_found_nowhere_are_not_met_with_silence(
     assert (found.returncode, found.stdout) == (0, "")
     assert said in found.stderr
     assert ("match" in found.stderr) == bool(said)
-
-
-def test_every_state_that_is_suggested_is_a_filter() -> None:
-    for state in State:
-        assert query.compile(cli._meant([state.name[:-1].lower()])).text.startswith("state ")
 
 
 def test_a_terminal_that_cannot_draw_is_told_so(environ: dict[str, str]) -> None:

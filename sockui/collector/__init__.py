@@ -1,4 +1,4 @@
-"""Kernel -> Snapshot: reads sockets, owners and host facts; one factory picks the source.
+"""Kernel -> Snapshot: reads sockets, owners and host facts; one factory picks the source, one opens pasted texts.
 
 Owns all reading of the system. Must not interpret, age or format what it reads.
 """
@@ -9,11 +9,15 @@ import dataclasses
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sockui.errors import NetlinkError
 from sockui.model import Snapshot
+
+if TYPE_CHECKING:
+    from sockui.collector.text import TextCollector
 
 
 class Collector(Protocol):
@@ -49,6 +53,16 @@ def open_collector(source: str = "auto", namespace: str = "") -> Collector:
     if source == "psutil":
         return collector
     return _SecondChoice(collector, f"Read through psutil, because {refusal}.")
+
+
+def open_texts(arguments: Sequence[str], form: str = "auto") -> list[TextCollector]:
+    """One source for each host of ``arguments``, which are ``FILE`` or ``NAME=FILE``; nothing is read yet.
+
+    ``form`` is a key of :data:`sockui.collector.text.FORMS`, or ``auto``.
+    """
+    from sockui.collector.text import TextCollector, hosts
+
+    return [TextCollector(paths, name, form) for name, paths in hosts(arguments).items()]
 
 
 def as_root() -> str | None:

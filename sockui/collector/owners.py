@@ -99,7 +99,7 @@ class OwnerResolver:
         self._forget(dump)
         self._search(dump, rows, sockets)
         self._fill(sockets, known, rows, dump)
-        queued = self._fill_queued(sockets, known & (inode == 0))
+        queued = fill_queued(sockets, known & (inode == 0))
         return Attribution(
             processes=with_ancestors(self._counts, self._processes.get),
             holders=self._holders,
@@ -132,43 +132,6 @@ class OwnerResolver:
         all_known = known.all()
         for name, column in (("pid", pid), ("fd", fd), ("holders", holders), ("owner", owner)):
             sockets[name] = column if all_known else np.where(known, column, sockets[name])
-
-    def _fill_queued(self, sockets: SocketArray, candidates: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Give connections that wait for accept() their listener's columns; ``owner`` of each listener without a pid.
-
-        A child has its listener's family, and its device if the listener is bound to one. Of several listeners
-        that fit, one with the same address goes before a wildcard, one bound to a device before one that is not,
-        and in a SO_REUSEPORT group, where the kernel does not tell, the one with the longest queue.
-        """
-        rows = np.flatnonzero(candidates)
-        rows = rows[np.isin(sockets["state"][rows], _QUEUED_STATES) & ((sockets["known"][rows] & Known.MINI) == 0)]
-        rows = rows[sockets["protocol"][rows] == Protocol.TCP]
-        if not len(rows):
-            return np.empty(0, np.uint8)
-        rows = rows[np.argsort(sockets["local_port"][rows])]
-        ports = sockets["local_port"][rows].astype(np.int64)
-        listening = np.flatnonzero(sockets["state"] == State.LISTEN)
-        listening = listening[np.isin(sockets["local_port"][listening], ports)]
-        specific = (sockets["local_high"][listening] != 0) | ~np.isin(sockets["local_low"][listening], _WILDCARDS)
-        order = np.lexsort((sockets["recv_queue"][listening], sockets["interface"][listening] != 0, specific))
-        listener = np.full(len(rows), -1, np.intp)
-        for index, own_address in zip(listening[order].tolist(), specific[order].tolist(), strict=True):
-            row = sockets[index]
-            first, last = np.searchsorted(ports, [int(row["local_port"]), int(row["local_port"]) + 1])
-            group = rows[first:last]
-            fits = sockets["family"][group] == row["family"]
-            if own_address:
-                fits &= sockets["local_high"][group] == row["local_high"]
-                fits &= sockets["local_low"][group] == row["local_low"]
-            if row["interface"]:
-                fits &= sockets["interface"][group] == row["interface"]
-            listener[first:last][fits] = index  # a better one comes later and overwrites it
-        rows, listener = rows[listener >= 0], listener[listener >= 0]
-        for name in ("pid", "fd", "holders"):
-            sockets[name][rows] = sockets[name][listener]
-        sockets["owner"][rows] = Owner.LISTENER
-        unnamed: NDArray[np.uint8] = sockets["owner"][listener[sockets["pid"][listener] == 0]]
-        return unnamed
 
     # --- keeping the relation true ---------------------------------------------------------------
 
@@ -356,6 +319,44 @@ def _socket_links(directory: int, names: Iterable[str]) -> tuple[int, list[int],
             fds.append(int(name))
             inodes.append(int(link[8:-1]))
     return found, fds, inodes
+
+
+def fill_queued(sockets: SocketArray, candidates: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Give connections that wait for accept() their listener's columns; ``owner`` of each listener without a pid.
+
+    A child has its listener's family, and its device if the listener is bound to one. Of several listeners
+    that fit, one with the same address goes before a wildcard, one bound to a device before one that is not,
+    and in a SO_REUSEPORT group, where the kernel does not tell, the one with the longest queue.
+    """
+    rows = np.flatnonzero(candidates)
+    rows = rows[np.isin(sockets["state"][rows], _QUEUED_STATES) & ((sockets["known"][rows] & Known.MINI) == 0)]
+    rows = rows[sockets["protocol"][rows] == Protocol.TCP]
+    if not len(rows):
+        return np.empty(0, np.uint8)
+    rows = rows[np.argsort(sockets["local_port"][rows])]
+    ports = sockets["local_port"][rows].astype(np.int64)
+    listening = np.flatnonzero(sockets["state"] == State.LISTEN)
+    listening = listening[np.isin(sockets["local_port"][listening], ports)]
+    specific = (sockets["local_high"][listening] != 0) | ~np.isin(sockets["local_low"][listening], _WILDCARDS)
+    order = np.lexsort((sockets["recv_queue"][listening], sockets["interface"][listening] != 0, specific))
+    listener = np.full(len(rows), -1, np.intp)
+    for index, own_address in zip(listening[order].tolist(), specific[order].tolist(), strict=True):
+        row = sockets[index]
+        first, last = np.searchsorted(ports, [int(row["local_port"]), int(row["local_port"]) + 1])
+        group = rows[first:last]
+        fits = sockets["family"][group] == row["family"]
+        if own_address:
+            fits &= sockets["local_high"][group] == row["local_high"]
+            fits &= sockets["local_low"][group] == row["local_low"]
+        if row["interface"]:
+            fits &= sockets["interface"][group] == row["interface"]
+        listener[first:last][fits] = index  # a better one comes later and overwrites it
+    rows, listener = rows[listener >= 0], listener[listener >= 0]
+    for name in ("pid", "fd", "holders"):
+        sockets[name][rows] = sockets[name][listener]
+    sockets["owner"][rows] = Owner.LISTENER
+    unnamed: NDArray[np.uint8] = sockets["owner"][listener[sockets["pid"][listener] == 0]]
+    return unnamed
 
 
 def _coverage(sockets: SocketArray, queued: NDArray[np.uint8]) -> Coverage:

@@ -27,7 +27,7 @@ from sockui.collector import Collector, open_collector
 from sockui.config import Config
 from sockui.diagnosis.engine import Diagnosis
 from sockui.diagnosis.finding import Finding
-from sockui.moments import Replay
+from sockui.moments import Replay, ReplayPoller
 from sockui.poller import Poll, Poller
 from sockui.tracker import Tracker
 from sockui.tui import paragraphs
@@ -290,7 +290,7 @@ def run(config: Config, filter_text: str, namespace: str = "", texts: Replay | N
     try:
         app = SockuiApp(config, collector, filter_text)
         if texts is not None:
-            app.poller = texts.poller(config, app._publish)
+            app.poller = ReplayPoller(texts, config, app._publish)
         _end_with_the_line(app)
         code = app.run(mouse=config.mouse)
         if app._exception is not None:  # Textual has no public way to learn what ended it
