@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +34,7 @@ mount --bind "$1" /mnt
 exec /mnt/bin/python screenshots/take.py inside
 """
 FONTS = ["/usr/share/fonts"]
+INCIDENT = ("close-wait-leak", "listen-full", "fin-wait2-held", "retransmitting", "zero-window", "time-wait")
 STUCK_FOR = 45.0  # s before the pictures, so that ages are worth looking at
 CELL = 9.5  # pixels of a picture for a cell
 
@@ -51,7 +54,7 @@ class Picture:
 
 SOCKETS = Config(view="sockets")
 PICTURES = (
-    Picture("findings", (120, 36), config=Config(view="findings"), on="R02", looks=14),
+    Picture("findings", (120, 36), config=Config(view="findings"), on="R02", looks=20),
     Picture("sockets", (150, 40), config=SOCKETS, on="close-wait-unread"),
     Picture("explainer", (120, 46), config=SOCKETS, on="syn-sent"),
     Picture("processes", (120, 24), ("3",), SOCKETS),
@@ -74,6 +77,7 @@ async def take(picture: Picture, lab: Lab, directory: Path) -> None:
             app.poller.tick()
             await pilot.pause()
         if picture.config.view == "findings":
+            await pilot.press("g")
             while (found := app.main.body.selected_finding) is None or found.rule != picture.on:
                 await pilot.press("down")
         elif picture.on:
@@ -107,16 +111,24 @@ def main() -> int:
     if sys.argv[1:] != ["inside"]:
         apart = ["unshare", "--pid", "--fork", "--mount-proc", "--uts", "--kill-child", "sh", "-c", INSIDE]
         return subprocess.run([*apart, "sh", sys.prefix], cwd=HERE.parent, check=False).returncode
-    with Lab(namespace="lab") as lab, tempfile.TemporaryDirectory() as directory:
+    few = [picture for picture in PICTURES if picture.config.view == "findings"]
+    for names, pictures in (INCIDENT, few), ((), [picture for picture in PICTURES if picture not in few]):
+        with ThreadPoolExecutor(1) as pool:  # a thread that enters a namespace stays there
+            pool.submit(visit, names, pictures).result()
+    return 0
+
+
+def visit(names: Sequence[str], pictures: Sequence[Picture]) -> None:
+    """Make a lab of its own, let it age, and take pictures of it."""
+    with Lab(names, namespace="lab") as lab, tempfile.TemporaryDirectory() as directory:
         assert lab.namespace is not None
         end = time.monotonic() + STUCK_FOR
         while time.monotonic() < end:
             time.sleep(0.2)
         enter_namespace(lab.namespace)
-        for picture in PICTURES:
+        for picture in pictures:
             asyncio.run(take(picture, lab, Path(directory)))
             print(f"screenshots/{picture.name}.svg, .png")
-    return 0
 
 
 if __name__ == "__main__":
