@@ -202,9 +202,9 @@ def test_exec_is_noticed_within_a_round_of_turns(table: ProcessTable) -> None:
         assert old is not None
         assert old.cmdline != ("nap", "60")
         obey(process, "import os; print('done', flush=True); os.execv('/bin/sleep', ['nap', '60'])")
-        comm = Path(f"/proc/{process.pid}/comm")
+        cmdline = Path(f"/proc/{process.pid}/cmdline")  # which comes after comm
         deadline = time.monotonic() + 10
-        while comm.read_text() != "sleep\n":
+        while cmdline.read_bytes() != b"nap\x0060\0":
             assert time.monotonic() < deadline
         for _ in range(TURNS):
             table.refresh()

@@ -170,7 +170,7 @@ def test_a_thread_that_runs_waits_in_nothing() -> None:
 def test_of_many_threads_the_first_are_read_and_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "MOST", 4)
     with child(SLEEPERS) as (pid, _):
-        told = until(pid, lambda told: told.total == 6)
+        told = until(pid, lambda told: told.total == 6 and told.states == {"S": 4})
     assert (told.read, sum(told.states.values()), sum(told.wchans.values())) == (4, 4, 4)
 
 
