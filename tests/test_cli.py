@@ -20,6 +20,9 @@ import pytest
 
 import sockui
 from sockui import cli
+from sockui.arguments import FORMS as FORCED
+from sockui.arguments import parse
+from sockui.collector.text import FORMS
 
 ROOT = Path(sockui.__file__).parents[1]
 
@@ -66,16 +69,25 @@ def test_version_and_help_go_to_stdout(environ: dict[str, str]) -> None:
 def test_the_examples_in_the_help_work(environ: dict[str, str], tmp_path: Path) -> None:
     shown = run("--help", environ=environ).stdout
     examples = [line.strip().split("  ")[0] for line in shown.split("filters are")[1].splitlines() if line[:2] == "  "]
-    assert sum(example.startswith("sockui diagnose") for example in examples) == 2
-    assert len(examples) == 9
+    assert sum(example.startswith("sockui diagnose") for example in examples) == 3
+    assert len(examples) == 12
+    for name in ("0300.txt", "0305.txt", "incident.txt"):
+        (tmp_path / name).write_text("ESTAB 0 0 192.0.2.7:8080 198.51.100.7:41000\n")
     prelude = (
-        f'sockui() {{ {sys.executable} -m sockui "$@" </dev/null; }}; jq() {{ cat >/dev/null; }}; set -o pipefail; '
+        f'sockui() {{ {sys.executable} -m sockui "$@"; }}; jq() {{ cat >/dev/null; }}; set -o pipefail; '
+        "ss() { cat incident.txt; }; "
     )
     for example in examples:
         ran = subprocess.run(
-            ["bash", "-c", prelude + example], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
+            ["bash", "-c", prelude + example],
+            env=environ,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        opens_the_ui = not example.startswith(("sockui list", "sockui diagnose", "sockui explain"))
+        opens_the_ui = not any(f"sockui {command}" in example for command in ("list", "diagnose", "explain"))
         assert ran.returncode == (2 if opens_the_ui else 0), (example, ran.stderr)
         assert ("needs a terminal" in ran.stderr) == opens_the_ui
 
@@ -191,6 +203,18 @@ def test_hostile_text_in_a_filter_does_not_reach_the_terminal(environ: dict[str,
         (["explain", "close-wiat-read"], 'did you mean "close-wait-read"?'),
         (["explain", "xyzzy"], "; there are ESTABLISHED, "),
         (["lab", "clsoe-wait"], "close-wait"),
+        (["list", "-", "--netns", "lab"], "--netns is about this host; with a text"),
+        (["list", "-", "--source", "netlink"], "--source is about this host"),
+        (["diagnose", "--from", "x", "--for", "10s"], "--for is about this host"),
+        (["--from", "x", "--allow-actions"], "--allow-actions is about this host"),
+        (["list", "--from", "x", "--interval", "1"], "--interval is about this host"),
+        (["list", "--form", "ss"], "--form is about a text; name one with --from FILE"),
+        (["list", "--show-unread"], "--show-unread is about a text"),
+        (["list", "-", "--form", "vms"], "invalid choice: 'vms'"),
+        (["list", "-", "--from", "web=-"], "standard input (-) can be read once only"),
+        (["explain", "R02", "--from", "x"], "a text (--from, -) belongs to `sockui` and `sockui list` and"),
+        (["list", "-", "state", "close-wiat"], "  state close-wiat\n        ^"),
+        (["-"], "the UI needs a terminal"),
     ],
 )
 def test_wrong_usage_is_said_and_exits_2(arguments: list[str], said: str, environ: dict[str, str]) -> None:
@@ -395,6 +419,17 @@ def test_a_terminal_that_cannot_draw_is_told_so(environ: dict[str, str]) -> None
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 2
     assert said.getvalue().decode().strip() == "sockui: TERM=dumb cannot draw a screen; use `sockui list`"
+
+
+def test_the_forms_that_can_be_forced_are_those_that_there_are() -> None:
+    assert set(FORCED) == set(FORMS)
+
+
+def test_after_two_dashes_a_dash_is_a_word_to_search() -> None:
+    options, command, words = parse(["list", "--", "-"])
+    assert (options.texts, command, words) == ([], "list", ["-"])
+    options, command, words = parse(["-", "list", "--from", "a", "state", "listen"])
+    assert (options.texts, command, words) == (["a", "-"], "list", ["state", "listen"])
 
 
 def test_an_error_in_sockui_is_kept_and_not_shown(

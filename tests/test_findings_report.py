@@ -13,7 +13,7 @@ import pytest
 from sockui import findings_report
 from sockui.diagnosis.finding import Finding, Findings, Severity
 from sockui.diagnosis.trend import Forecast, Trend
-from sockui.model import State
+from sockui.model import Host, State
 from sockui.view import query
 from sockui.view.columns import COLUMNS
 from sockui.view.findings import Cause, Said
@@ -261,6 +261,21 @@ class TestText:
             with_fields(found, update=update, items=()), query.EVERYTHING, (), np.ones(32, np.bool_)
         )
         assert "cannot be seen through this source" in written(quiet, "text")
+
+    def test_a_text_is_of_another_host_and_perhaps_of_no_known_time(self, found: Findings) -> None:
+        snapshot = with_fields(found.update.snapshot, source="text", taken_at=0.0, host=Host("", ""))
+        pasted = with_fields(found, update=with_fields(found.update, snapshot=snapshot))
+        said = " ".join(written(findings_report.select(pasted), "text").split())
+        assert "32 sockets of 2 known processes, in 2 texts over 2 s of unknown host, unknown time." in said
+        assert said.endswith("The commands are for that host: its processes and sockets are not those of this one.")
+        assert written(findings_report.select(pasted), "markdown").startswith(
+            "**3 findings** on `unknown host`, unknown time\n\nR02/4312/:8080 on unknown host unknown time"
+        )
+        nothing = findings_report.Selection(with_fields(pasted, items=()), query.EVERYTHING, (), np.ones(32, np.bool_))
+        said = written(nothing, "text")
+        assert "cannot be seen in a text" in said
+        assert "The commands" not in said
+        assert "--for" not in said
 
 
 class TestMarkdown:

@@ -354,3 +354,9 @@ def test_a_closed_pipe_reaches_the_caller_as_it_is(form: str) -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ValueError, match="xml"):
         written(view_of(), "xml")
+
+
+def test_a_text_without_time_and_host_has_null() -> None:
+    snapshot = view_of().update.snapshot
+    told = report.envelope(dataclasses.replace(snapshot, taken_at=0.0, host=Host("", ""), source="text"))
+    assert (told["taken_at"], told["host"], told["netns"], told["source"]) == (None, None, None, "text")

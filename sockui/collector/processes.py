@@ -96,7 +96,7 @@ class ProcessTable:
             self._turn - first <= 2
             or (
                 not process.cmdline and seen.fd_count
-            )  # read in the middle of exec(); kernel threads have no descriptors
+            )  # read amid exec(); kernel threads have no descriptors
             or (self._turn + pid) % TURNS == 0
             or (process.ppid and process.ppid not in self.seen and not self.hidden)  # its parent ended
         ):
