@@ -1,0 +1,176 @@
+"""Whatever is pasted ends in a result or in a CollectError, in bounded memory, and nothing is lost silently."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sockui.collector.text import FORMS, TextSnapshot, read_text
+from sockui.collector.text.lines import LONGEST_LINE
+from sockui.errors import CollectError, TextError, UsageError
+from sockui.model import SOCKET
+
+ROOT = Path(__file__).parents[3]
+FIXTURES = ROOT / "tests/fixtures/text"
+TEXTS = [path.read_bytes() for path in sorted(FIXTURES.glob("*.*"))]
+ROW = b"ESTAB 0 0 10.0.0.1:1 10.0.0.2:2\n"
+
+
+def attempt(data: bytes, form: str = "auto") -> TextSnapshot | None:
+    try:
+        told = read_text(data, "x", form)
+    except CollectError:
+        return None
+    assert len(told.sample) <= 100
+    assert len(told.sample) == min(100, told.cut + told.not_understood)
+    assert told.snapshot.coverage.sockets == len(told.snapshot.sockets)
+    return told
+
+
+@given(st.binary(max_size=2000), st.sampled_from(["auto", *FORMS]))
+def test_any_bytes(data: bytes, form: str) -> None:
+    attempt(data, form)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_damaged_texts(data: st.DataObject) -> None:
+    text = bytearray(data.draw(st.sampled_from(TEXTS)))
+    for _ in range(data.draw(st.integers(1, 12))):
+        at = data.draw(st.integers(0, len(text)))
+        length = data.draw(st.integers(0, 40))
+        text[at : at + length] = data.draw(
+            st.one_of(
+                st.binary(max_size=12),
+                st.sampled_from([b"\0", b"\r", b"\n", b"\x1b[31m", b"99999999999999999999", b"-1", b" ", b"\xff\xfe"]),
+            )
+        )
+    attempt(bytes(text), data.draw(st.sampled_from(["auto", *FORMS])))
+
+
+@given(st.lists(st.sampled_from(b"".join(TEXTS).split(b"\n")), max_size=40))
+def test_mixed_texts(lines: list[bytes]) -> None:
+    attempt(b"\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n\n",
+        b"hello\nworld\n",
+        b"\0" * 5000,
+        b"\xff\xfe",
+        b"\xff\xfe\x00",
+        b"\x1b[",
+        b"#!/bin/sh\necho no\n",
+        b"x" * (LONGEST_LINE + 10),
+    ],
+)
+def test_no_list_of_sockets_is_an_error_that_says_so(data: bytes) -> None:
+    with pytest.raises(TextError, match=r"empty|no list of sockets is recognised"):
+        read_text(data)
+
+
+def test_an_unknown_form_names_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="windows"):
+        read_text(b"", form="vms")
+
+
+def test_the_good_part_remains() -> None:
+    data = (
+        ROW
+        + b"\x1b[1mCLOSE-WAIT\x1b[0m 1 0 10.0.0.1:3 \x1b]8;;http://x\x1b\\10.0.0.2:2\x1b]8;;\x1b\\\r\n"
+        + b"ESTAB 0 0 10.0.0.1:70000 10.0.0.2:2\n"
+        + b"ESTAB 0 9999999999 10.0.0.1:5 10.0.0.2:2\n"
+        + b"ESTAB 0 0 10.0.0.1:6 10.0.\n"
+        + b"> LISTEN 0 0 10.0.0.1:7\0 0.0.0.0:*\n"
+        + b'ESTAB 0 0 10.0.0.1:8 10.0.0.2:2 users:(("\xff\xfe",pid=1,fd=1))\n'
+        + b"x" * (2 * LONGEST_LINE)
+        + b"\n"
+        + b"LAST-ACK 0 0 10.0.0.1:9 10.0.0.2:2"
+    )
+    told = read_text(io.BytesIO(data))
+    assert told.snapshot.sockets["local_port"].tolist() == [1, 3, 7, 8, 9]
+    assert [line.number for line in told.sample] == [3, 4, 5, 8]
+    assert (told.lines, told.not_understood) == (9, 4)
+
+
+def test_the_sample_is_bounded_the_count_is_not() -> None:
+    told = read_text(ROW + b"what is this\n" * 1000)
+    assert (told.not_understood, len(told.sample)) == (1000, 100)
+
+
+def test_reading_that_fails() -> None:
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise OSError("disk on fire")
+
+    with pytest.raises(TextError, match="disk on fire"):
+        read_text(Broken())  # type: ignore[arg-type]
+
+
+def test_a_process_for_each_socket_does_not_fill_memory_with_names() -> None:
+    told = read_text(
+        b"".join(
+            b'ESTAB 0 0 10.%d.%d.1:1 10.0.0.2:2 users:(("a",pid=%d,fd=3))\n' % (at >> 8, at & 255, at)
+            for at in range(1, 60_000)
+        )
+    )
+    assert len(told.snapshot.sockets) == 59_999
+    assert len(told.snapshot.processes) == 50_000
+
+
+MEASURE = """
+import io, resource, sys
+from sockui.collector.text import read_text
+class Lines(io.RawIOBase):
+    '''A listing that is made while it is read.'''
+    def __init__(self, count):
+        self.left, self.at = count, 0
+    def read(self, size=-1):
+        count = min(1000, self.left - self.at)
+        first, self.at = self.at, self.at + count
+        return b"".join(
+            b"tcp        0      0 10.%d.%d.%d:33935         198.51.100.7:%d         ESTABLISHED\\n"
+            % (i >> 16, i >> 8 & 255, i & 255, i % 60000 + 1) for i in range(first, first + count))
+class Endless(io.RawIOBase):
+    left = int(sys.argv[1]) * 1000
+    def read(self, size=-1):
+        self.left -= 1 << 16
+        return b"x" * (1 << 16) if self.left > 0 else b""
+read_text(b"ESTAB 0 0 10.0.0.1:1 10.0.0.2:2")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if sys.argv[2] == "lines":
+    assert len(read_text(Lines(int(sys.argv[1]))).snapshot.sockets) == int(sys.argv[1])
+else:
+    try:
+        read_text(Endless())
+    except Exception as error:
+        assert type(error).__name__ == "TextError", error
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def grown(count: int, what: str) -> int:
+    """By how many bytes a process that reads so much grows."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(count), what], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert not done.returncode, done.stderr
+    return int(done.stdout) * 1024
+
+
+def test_memory_is_that_of_the_array() -> None:
+    count = 150_000
+    assert grown(count, "lines") < count * (SOCKET.itemsize + 8) + (8 << 20)
+
+
+def test_a_line_without_an_end_takes_no_memory() -> None:
+    assert grown(200_000, "endless") < 24 << 20  # 200 MB

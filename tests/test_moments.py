@@ -1,0 +1,99 @@
+"""Texts as moments: what is not listed any more has ended, no process here is looked at, and in the end rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from sockui.collector.text import TextCollector, read_text
+from sockui.config import Config
+from sockui.diagnosis.engine import Diagnosis
+from sockui.diagnosis.finding import Findings
+from sockui.errors import TextError
+from sockui.model import Snapshot
+from sockui.moments import MomentTracker, Replay, ReplayPoller, judge, last
+from sockui.poller import Poll
+from sockui.tracker import Life, Update
+
+KEPT = "CLOSE-WAIT 1 0 10.0.0.1:1 10.0.0.2:2\n"
+GONE = (
+    "CLOSE-WAIT 1 0 10.0.0.1:3 10.0.0.2:2 ino:5 sk:6 --> cubic rto:204 cwnd:10 lastsnd:9000 lastrcv:9000 lastack:8000\n"
+)
+
+
+def moments(*texts: str, seconds: float = 60.0) -> list[Snapshot]:
+    read = [read_text(text.encode()).snapshot for text in texts]
+    return [
+        dataclasses.replace(each, monotonic=each.monotonic + at * seconds, boottime=each.boottime + at * seconds)
+        for at, each in enumerate(read)
+    ]
+
+
+def tracked(*texts: str) -> list[Update]:
+    tracker = MomentTracker()
+    return [tracker.update(each) for each in moments(*texts)]
+
+
+def test_what_is_not_listed_any_more_has_ended_with_its_age_as_last_seen() -> None:
+    first, second = tracked(KEPT + GONE, KEPT)
+    assert second.life.tolist() == [Life.PRESENT, Life.ENDED]
+    assert second.closed == 1
+    assert first.ages["min_ms"].tolist() == [0, 7990]
+    assert second.ages["min_ms"].tolist() == [60_000, 7990]
+
+
+def test_it_may_come_back_and_nothing_bounds_its_age_above() -> None:
+    *_, third = tracked(KEPT + GONE, KEPT, KEPT + GONE)
+    assert third.life.tolist()[1] != Life.ENDED
+    assert (third.ages["max_ms"] == -1).all()
+
+
+def leak(pid: int) -> str:
+    return "".join(
+        f'CLOSE-WAIT 0 0 10.0.0.1:80 10.0.0.2:{port} users:(("java",pid={pid},fd={port}))\n' for port in range(20, 40)
+    )
+
+
+def found_by(diagnosis: Diagnosis) -> Findings:
+    text = "LISTEN 0 128 10.0.0.1:80 0.0.0.0:*\n" + leak(os.getpid())
+    return last(map(diagnosis.update, tracked(text, text)))
+
+
+def test_no_process_of_this_host_is_looked_at() -> None:
+    (finding,) = found_by(judge(Config())).items
+    assert (finding.rule, finding.pid, finding.threads) == ("R02", os.getpid(), None)
+    (looked,) = found_by(Diagnosis()).items
+    assert looked.threads is not None, "which a look would have found"
+
+
+def test_polling_gets_to_the_last_moment_and_rests_whoever_asks() -> None:
+    polls: list[Poll] = []
+    poller = ReplayPoller(Replay(moments(KEPT, KEPT + GONE)), Config(), polls.append)
+    rests = [poller.paused]
+    for _ in range(2):
+        poller.tick()
+        rests.append(poller.paused)
+    poller.paused = False
+    assert [*rests, poller.paused] == [False, False, True, True]
+    assert [len(poll.update.sockets) for poll in polls if poll.update] == [1, 2]
+
+
+def test_after_the_last_moment_there_is_none() -> None:
+    replay = Replay(moments(KEPT))
+    replay.collect()
+    with pytest.raises(TextError):
+        replay.collect()
+
+
+def test_moments_of_an_unknown_time_between_can_be_judged(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text(leak(812))
+        os.utime(tmp_path / name, (1000, 1000))
+    collector = TextCollector([str(tmp_path / name) for name in "abc"])
+    tracker, diagnosis = MomentTracker(), judge(Config())
+    found = last(diagnosis.update(tracker.update(collector.collect())) for _ in range(len(collector)))
+    assert (found.polls, found.items) == (3, ())
+    assert round(found.watched) == 0
