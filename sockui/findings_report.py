@@ -9,7 +9,6 @@ import json
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import numpy as np
@@ -23,7 +22,7 @@ from sockui.tracker import Life
 from sockui.view.column import Mask, take
 from sockui.view.columns import COLUMNS
 from sockui.view.findings import Said, markdown, next_steps, say
-from sockui.view.format import count, escape
+from sockui.view.format import count, escape, moment
 from sockui.view.markdown import code
 from sockui.view.query import EVERYTHING, Query
 
@@ -222,7 +221,7 @@ def _looked_at(selection: Selection, mark: Callable[[str], str] = escape) -> str
         looks = "1 look" if findings.polls == 1 else f"{findings.polls} looks in {findings.watched:.0f} s"
         namespace = f" in the network namespace {mark(snapshot.host.namespace)}" if snapshot.host.namespace else ""
         where = f"{looks}, through {snapshot.source} on {mark(snapshot.host.name)}{namespace}"
-    parts = [f"{_number(len(sockets), 'socket')} of {held}, {where}, {_moment(selection)}."]
+    parts = [f"{_number(len(sockets), 'socket')} of {held}, {where}, {moment(snapshot.taken_at)}."]
     if selection.query != EVERYTHING:
         hidden = len(findings.items) - len(selection.items)
         parts.append(f"{count(int(np.count_nonzero(selection.sockets)))} of them match the filter.")
@@ -241,20 +240,15 @@ def _host(selection: Selection) -> str:
     return selection.findings.update.snapshot.host.name or "unknown host"
 
 
-def _moment(selection: Selection) -> str:
-    taken_at = selection.findings.update.snapshot.taken_at
-    return f"{datetime.fromtimestamp(taken_at, UTC):%Y-%m-%d %H:%M:%S} UTC" if taken_at else "unknown time"
-
-
 # --- Markdown -----------------------------------------------------------------------------------------
 
 
 def _write_markdown(selection: Selection, out: TextIO) -> None:
     """A heading, then each finding as an incident channel shows it."""
-    findings, host, moment = selection.findings, _host(selection), _moment(selection)
+    findings, host, when = selection.findings, _host(selection), moment(selection.findings.update.snapshot.taken_at)
     found = _number(len(selection.items), "finding") if selection.items else "No findings"
-    out.write(f"**{found}** on {code(host)}, {moment}\n")
+    out.write(f"**{found}** on {code(host)}, {when}\n")
     for item in selection.items:
-        out.write("\n" + markdown(findings, item, host=host, moment=moment).rstrip("\n") + "\n")
+        out.write("\n" + markdown(findings, item, host=host, moment=when).rstrip("\n") + "\n")
     about = [] if selection.items else [*_why_nothing(selection)]
     out.write("\n" + " ".join([*about, _looked_at(selection, code)]) + "\n")

@@ -266,7 +266,7 @@ class TestText:
         snapshot = with_fields(found.update.snapshot, source="text", taken_at=0.0, host=Host("", ""))
         pasted = with_fields(found, update=with_fields(found.update, snapshot=snapshot))
         said = " ".join(written(findings_report.select(pasted), "text").split())
-        assert "32 sockets of 2 known processes, in 2 texts over 2 s of unknown host, unknown time." in said
+        assert "32 sockets of 2 known processes, in 2 texts over 2 s of unknown host, an unknown time." in said
         assert said.endswith("The commands are for that host: its processes and sockets are not those of this one.")
         assert written(findings_report.select(pasted), "markdown").startswith(
             "**3 findings** on `unknown host`, unknown time\n\nR02/4312/:8080 on unknown host unknown time"

@@ -94,9 +94,7 @@ class ProcessTable:
             first, process = self._turn, self._load(pid, seen)
         elif (
             self._turn - first <= 2
-            or (
-                not process.cmdline and seen.fd_count
-            )  # read amid exec(); kernel threads have no descriptors
+            or (not process.cmdline and seen.fd_count)  # read amid exec(); kernel threads have no descriptors
             or (self._turn + pid) % TURNS == 0
             or (process.ppid and process.ppid not in self.seen and not self.hidden)  # its parent ended
         ):

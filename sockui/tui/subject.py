@@ -9,7 +9,6 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -21,7 +20,7 @@ from sockui.tracker import Update
 from sockui.view import findings as said
 from sockui.view import summary
 from sockui.view.explain import explain
-from sockui.view.format import escape
+from sockui.view.format import escape, moment
 from sockui.view.remedy import remedy
 from sockui.view.step import Step
 
@@ -157,5 +156,4 @@ def _signal(update: Update, pid: int, number: signal.Signals, allowed: bool) -> 
 def finding_markdown(findings: Findings, finding: Finding) -> str:
     """A finding for an incident channel."""
     snapshot = findings.update.snapshot
-    moment = f"{datetime.fromtimestamp(snapshot.taken_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    return said.markdown(findings, finding, host=snapshot.host.name, moment=moment)
+    return said.markdown(findings, finding, host=snapshot.host.name, moment=moment(snapshot.taken_at))

@@ -282,14 +282,14 @@ def _process(facts: Facts) -> str:
     process = facts.acting
     if process is None:
         return ""
-    parts = [f"user {facts.mark(escape(process.user))}"]
+    parts = [f"user {facts.mark(escape(process.user))}"] if process.user else []
     running = int((facts.update.snapshot.taken_at - process.started_at) * 1000)
     if process.started_at and running >= 0:
         parts.append(f"started {elapsed(running)} ago")
     if process.fd_count is not None:
         limit = f" of {count(process.fd_limit)}" if process.fd_limit is not None else ""
         parts.append(f"{count(process.fd_count)}{limit} descriptors")
-    return f"{facts.name(process.pid)}: {', '.join(parts)}"
+    return f"{facts.name(process.pid)}: {', '.join(parts)}" if parts else ""
 
 
 def _siblings(facts: Facts) -> str:

@@ -184,7 +184,8 @@ def _process_facts(update: Update, pid: int, processes: int, shared: int) -> lis
     if process is None:
         facts.append("Nothing more is known of this process.")
     else:
-        facts.append(f"User {escape(process.user)}")
+        if process.user:
+            facts.append(f"User {escape(process.user)}")
         if process.unit:
             facts.append(f"Unit {escape(process.unit)}")
         if process.cgroup:

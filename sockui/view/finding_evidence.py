@@ -133,7 +133,9 @@ def _process(facts: FindingFacts, known: FindingWords) -> str:
     process = facts.process
     if process is None:
         return _nobody(facts) if known.situations and not known.anyone else ""
-    parts = [facts.name(process.pid), f"user {facts.mark(escape(process.user))}"]
+    parts = [facts.name(process.pid)]
+    if process.user:
+        parts.append(f"user {facts.mark(escape(process.user))}")
     if process.unit:
         parts.append(f"unit {facts.mark(escape(process.unit))}")
     running = int((facts.update.snapshot.taken_at - process.started_at) * 1000)

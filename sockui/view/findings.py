@@ -108,7 +108,8 @@ def markdown(findings: Findings, finding: Finding, *, host: str, moment: str) ->
     said = _say(findings, finding, code)
     namespace = findings.update.snapshot.host.namespace
     inside = f" netns {code(namespace)}" if namespace else ""
-    found = [f"{said.severity.upper()} {said.title} ({said.id}) on {code(host)}{inside} at {escape(moment)}"]
+    place = f"{code(host) if host else 'an unnamed host'}{inside}"
+    found = [f"{said.severity.upper()} {said.title} ({said.id}) on {place} at {escape(moment)}"]
     found.append(f"- What: {said.summary}")
     found += [f"- Whose turn: {said.turn}", f"- Ends: {said.ends}"]
     found += [f"- {name}: {value}" for name, value in said.evidence[:_EVIDENCE_COPIED]]
@@ -117,7 +118,7 @@ def markdown(findings: Findings, finding: Finding, *, host: str, moment: str) ->
     for number, step in enumerate(next_steps(said), 1):
         found.append(f"{number}. {step.text}" + (f" {code(step.command)} ({step.effect})" if step.command else ""))
     found += [f"- Do not: {what}. {why}" for what, why in said.do_not[:_REFUSALS_COPIED]]
-    if said.filter:
+    if said.filter and findings.update.snapshot.source != "text":
         program = f"sockui --netns {quote(namespace)}" if namespace else "sockui"
         found.append(f"- Show: {code(f'{program} {shlex.quote(said.filter)}')}")
     return "\n".join(found)

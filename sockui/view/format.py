@@ -14,6 +14,7 @@ import re
 import socket
 import unicodedata
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from sockui.model import Protocol
@@ -207,3 +208,8 @@ def fit(text: str, room: int, right: bool = False) -> str:
 def fit_endpoint(text: str, room: int) -> str:
     """An endpoint in exactly ``room`` cells; what is left out is the beginning, for the port says most."""
     return text.ljust(room) if len(text) <= room else "…" + text[len(text) - room + 1 :] if room > 0 else ""
+
+
+def moment(taken_at: float) -> str:
+    """``2026-11-21 03:00:00 UTC``; of a text that does not say when it was taken, that."""
+    return f"{datetime.fromtimestamp(taken_at, UTC):%Y-%m-%d %H:%M:%S} UTC" if taken_at else "an unknown time"

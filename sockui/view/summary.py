@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from sockui.view.column import distinct_addresses, take
 from sockui.view.evidence import knows
 from sockui.view.explain import Explanation, explain_facts, explain_process
 from sockui.view.facts import Facts
-from sockui.view.format import address, count, local_endpoint, protocol, remote_endpoint
+from sockui.view.format import address, count, local_endpoint, moment, protocol, remote_endpoint
 from sockui.view.markdown import code
 from sockui.view.remedy import remedy_of, steps
 from sockui.view.step import Step
@@ -87,9 +86,9 @@ def _head(facts: Facts) -> str:
 
 
 def _where(update: Update) -> str:
-    host, when = update.snapshot.host, datetime.fromtimestamp(update.snapshot.taken_at, UTC)
+    host, when = update.snapshot.host, moment(update.snapshot.taken_at)
     namespace = f" netns {code(host.namespace)}" if host.namespace else ""
-    return f"{code(host.name)}{namespace} at {when:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{code(host.name) if host.name else 'an unnamed host'}{namespace} at {when}"
 
 
 def _several(update: Update, indexes: Sequence[int]) -> str:
