@@ -269,7 +269,7 @@ class TestText:
         assert "32 sockets of 2 known processes, in 2 texts over 2 s of unknown host, an unknown time." in said
         assert said.endswith("The commands are for that host: its processes and sockets are not those of this one.")
         assert written(findings_report.select(pasted), "markdown").startswith(
-            "**3 findings** on `unknown host`, unknown time\n\nR02/4312/:8080 on unknown host unknown time"
+            "**3 findings** on `unknown host`, an unknown time\n\nR02/4312/:8080 on unknown host an unknown time"
         )
         nothing = findings_report.Selection(with_fields(pasted, items=()), query.EVERYTHING, (), np.ones(32, np.bool_))
         said = written(nothing, "text")
