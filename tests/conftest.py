@@ -1,0 +1,10 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import signal
+
+
+def pytest_configure() -> None:
+    """Take SIGINT again where it is ignored, as in a job in the background: programs under test would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
