@@ -258,7 +258,7 @@ def _count_down(seconds: float, left: float) -> None:
                 line = f"looking, {last - now:.0f} s left ..."
                 sys.stderr.write(f"\r{line:<30}")
                 sys.stderr.flush()
-            time.sleep(min(1.0, end - now))
+            time.sleep(min(1.0, end - now))  # the interval that was asked for, by steps of the countdown
     finally:
         if line:
             sys.stderr.write(f"\r{'':<36}\r")  # with the terminal's own ^C

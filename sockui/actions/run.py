@@ -304,7 +304,7 @@ def _look_until_gone(destroyer: Destroyer, targets: SocketArray, seconds: float)
         now = _look(destroyer, targets)
         if not ((now["cookie"] != 0) & (now["state"] != State.CLOSE)).any() or time.monotonic() >= deadline:
             return now
-        time.sleep(_AGAIN)
+        time.sleep(_AGAIN)  # until the next look: the kernel announces nothing to whoever closed
 
 
 def _line(

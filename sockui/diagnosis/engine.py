@@ -139,7 +139,7 @@ class Diagnosis:
             old.worse += 1
         old.severity, old.last_seen = draft.severity, now
 
-        ages = draft.age_min_ms if draft.age_min_ms is not None else census.age_min(draft.rows)
+        ages = draft.waits["min_ms"] if draft.waits is not None else census.age_min(draft.rows)
         order = np.argsort(-ages, kind="stable")
         others = census.others(draft.rows)
         pids = census.sockets["pid"][others[others >= 0]]
@@ -243,10 +243,5 @@ def _only(draft: Draft, rows: NDArray[np.bool_]) -> Draft:
     """A draft with some of its rows alone."""
     if rows.all():
         return draft
-    least, most = draft.age_min_ms, draft.age_max_ms
-    return dataclasses.replace(
-        draft,
-        rows=draft.rows[rows],
-        age_min_ms=least[rows] if least is not None else None,
-        age_max_ms=most[rows] if most is not None else None,
-    )
+    waits = draft.waits[rows] if draft.waits is not None else None
+    return dataclasses.replace(draft, rows=draft.rows[rows], waits=waits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +48,7 @@ class Draft:
     rows: NDArray[np.intp]  # of the update; the sockets that it is about, may be empty
     pid: int = 0  # the process of this host that it is about; 0 none, or unknown
     endpoint: Endpoint | None = None
-    age_min_ms: NDArray[np.int64] | None = (
-        None  # (len(rows),) how long each has been so, at least; None: its state's age
-    )
-    age_max_ms: NDArray[np.int64] | None = None  # at most, -1 unknown
+    waits: NDArray[Any] | None = None  # (len(rows),) STALL: how long each has been so; None: as long as in its state
     count: int | None = None  # what is counted where that is not the rows: ports, descriptors
     states: tuple[State, ...] = ()  # whose number in ``pid`` is its trend; empty: the number of its own sockets
     values: Mapping[str, Value] = field(default_factory=dict)  # numbers the words need, by placeholder

@@ -68,6 +68,13 @@ def stalls(sockets: SocketArray, rows: NDArray[np.intp] | None = None) -> NDArra
     return found
 
 
+def waited(least: NDArray[np.int64], most: NDArray[np.int64]) -> NDArray[Any]:
+    """Intervals that something else than a stall tells; ``least`` and ``most`` are (n,) ms, the result (n,) STALL."""
+    found = np.zeros(len(least), STALL)
+    found["min_ms"], found["max_ms"] = least, most
+    return found
+
+
 def only_episode(sockets: SocketArray | Rows) -> NDArray[np.bool_]:
     """Which rows' totals of timeouts count the running episode alone; (n,) bool."""
     return np.asarray(has(sockets, Known.RTO_TOTALS) & (sockets["total_rto_recoveries"] == 1))

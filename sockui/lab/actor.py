@@ -198,7 +198,7 @@ class Actor:
         while (seen := sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]) != state:
             if time.monotonic() > deadline:
                 break
-            time.sleep(0.001)
+            time.sleep(0.001)  # between two looks, up to the deadline
         return {"state": seen}
 
     def op_await_row(self, local: list[Any], remote: list[Any], state: int) -> dict[str, Any]:
@@ -208,7 +208,7 @@ class Actor:
             seen = next((row[2] for row in _table() if row[:2] == (local, remote)), None)
             if seen == state or time.monotonic() > deadline:
                 return {"state": seen}
-            time.sleep(0.005)
+            time.sleep(0.005)  # between two looks, up to the deadline
 
     def op_await_rows(self, state: int, local: int, remote: int, least: int) -> dict[str, Any]:
         """All [local, remote] that are in a state, once there are ``least``; by port, of which 0 is any."""
@@ -221,7 +221,7 @@ class Actor:
             ]
             if len(rows) >= least or time.monotonic() > deadline:
                 return {"rows": rows}
-            time.sleep(0.005)
+            time.sleep(0.005)  # between two looks, up to the deadline
 
     def _keep(self, sock: socket.socket) -> dict[str, Any]:
         answer = {"fd": sock.fileno(), "local": sock.getsockname(), "remote": ["0.0.0.0", 0], **_now()}

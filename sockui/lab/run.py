@@ -183,7 +183,7 @@ def run_lab(names: Sequence[str], *, namespace: str = "lab", out: TextIO | None 
             say(f"Look at them: sockui --netns {lab.namespace}" if lab.namespace else "Look at them: sockui")
             say("Ctrl-C ends them all.")
             while not ended and lab.broken is None:
-                time.sleep(_LOOK)
+                time.sleep(_LOOK)  # a signal is seen at the next look
             if lab.broken:
                 say(lab.broken)
             return 1 if lab.broken else 0

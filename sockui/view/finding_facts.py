@@ -294,10 +294,8 @@ class FindingFacts:
         draft = self.finding.draft
         if not len(draft.rows):
             return None
-        ages = self.update.ages[draft.rows]
-        least = ages["min_ms"] if draft.age_min_ms is None else draft.age_min_ms
-        most = ages["max_ms"] if draft.age_min_ms is None else draft.age_max_ms
-        most = np.full(len(least), -1) if most is None else most
+        ages = self.update.ages[draft.rows] if draft.waits is None else draft.waits
+        least, most = ages["min_ms"], ages["max_ms"]
         bounded: NDArray[np.int64] = most[most >= 0]
         return (
             (int(least.min()), int(bounded.min()) if len(bounded) else None),

@@ -185,7 +185,7 @@ def until(holds: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 10
     while not holds():
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks, up to the deadline
 
 
 def transfers(held: Holder, descriptor: int, client: socket.socket) -> bool:

@@ -28,7 +28,7 @@ def measure_memory(busy: Crowd, small: Crowd) -> Iterator[Line]:
             for _ in range(_REFRESHES):
                 ours.append(at_busy.rss_mib())
                 theirs.append(at_small.rss_mib())
-                time.sleep(0.5)
+                time.sleep(0.5)  # between two samples
     mine, least = Spread.of(ours), Spread.of(theirs)
     each = (mine.typical - least.typical) * 1024 / (busy.sockets - small.sockets)
     yield Line(
@@ -49,11 +49,11 @@ def measure_idle(crowd: Crowd, repeats: int) -> Iterator[Line]:
     htop = Program(_HTOP) if shutil.which("htop") else None
     with Program([*SOCKUI, "--interval", "2"]) as program:
         program.wait_for(NAME.encode())
-        time.sleep(5)
+        time.sleep(5)  # what starting costs is not what idling costs
         ours, theirs = [], []
         for _ in range(repeats):
             before = program.cpu_seconds(), htop.cpu_seconds() if htop else 0.0
-            time.sleep(seconds)
+            time.sleep(seconds)  # the time that is measured
             ours.append(100 * (program.cpu_seconds() - before[0]) / seconds)
             if htop:
                 theirs.append(100 * (htop.cpu_seconds() - before[1]) / seconds)

@@ -38,7 +38,7 @@ def _typing(program: Program) -> list[float]:
 
 
 def _press(program: Program, key: str) -> float:
-    time.sleep(_random.uniform(*_BETWEEN))
+    time.sleep(_random.uniform(*_BETWEEN))  # as a person types, and not in step with the polls
     return program.press(key) * 1000
 
 

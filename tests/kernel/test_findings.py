@@ -25,7 +25,7 @@ pytestmark = pytest.mark.kernel
 
 OLD_ENOUGH = 62.0  # s: the least age of R05; that of R21, two hours, is set to 60 s
 LIMITS = {"half-open": dataclasses.replace(Thresholds(), idle_seconds=60)}
-POLLS, PAUSE = 3, 1.5  # s between
+POLLS, PAUSE = 2, 1.5  # s between
 
 
 @pytest.fixture(scope="module")

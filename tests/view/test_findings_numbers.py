@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sockui.diagnosis.finding import Endpoint
+from sockui.diagnosis.stalls import waited
 from sockui.diagnosis.trend import Forecast, Trend
 from sockui.model import Call, Threads
 from sockui.view.finding_evidence import threads_text
@@ -21,8 +22,7 @@ def of_ages(*bounds: tuple[int, int]) -> FindingFacts:
     draft = dataclasses.replace(
         item.draft,
         rows=rows,
-        age_min_ms=np.array([low for low, _ in bounds], np.int64),
-        age_max_ms=np.array([high for _, high in bounds], np.int64),
+        waits=waited(np.array([low for low, _ in bounds]), np.array([high for _, high in bounds])),
     )
     return FindingFacts(found, dataclasses.replace(item, draft=draft, rows=rows))
 

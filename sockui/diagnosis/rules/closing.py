@@ -112,8 +112,7 @@ def fin_unanswered(census: Census) -> Iterator[Draft]:
                 group,
                 pid,
                 endpoint,
-                age_min_ms=waits["min_ms"],
-                age_max_ms=waits["max_ms"],
+                waits=waits,
                 values={
                     "retransmits": int(census.sockets["retransmits"][group].max()),
                     "fewest": int(census.sockets["retransmits"][group].min()),
@@ -137,8 +136,7 @@ def fin_zero_window(census: Census) -> Iterator[Draft]:
             group,
             pid,
             endpoint,
-            age_min_ms=waits["min_ms"],
-            age_max_ms=waits["max_ms"],
+            waits=waits,
             values={"queued": int(census.sockets["send_queue"][group].sum()) - len(group)},
             conditions=frozenset({"orphan"} if not census.sockets["inode"][group].any() else ()),
         )

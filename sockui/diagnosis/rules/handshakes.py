@@ -9,6 +9,7 @@ import numpy as np
 from sockui.diagnosis.census import Census, Rows
 from sockui.diagnosis.finding import Draft, Endpoint, Severity
 from sockui.diagnosis.situations import Situation
+from sockui.diagnosis.stalls import waited
 from sockui.model import Known
 
 _NONE: Rows = np.empty(0, np.intp)
@@ -61,8 +62,7 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
             np.array([listener], np.intp),
             pid,
             endpoint,
-            age_min_ms=np.array([waits.max() if len(waits) else 0], np.int64),
-            age_max_ms=np.array([-1], np.int64),
+            waits=waited(np.array([waits.max() if len(waits) else 0]), np.array([-1])),
             count=int(row["recv_queue"]),
             values={
                 "waiting": int(row["recv_queue"]),
@@ -134,8 +134,7 @@ def waiting_for_accept(census: Census) -> Iterator[Draft]:
             group,
             pid,
             endpoint,
-            age_min_ms=waits["min_ms"],
-            age_max_ms=waits["max_ms"],
+            waits=waits,
             values={
                 "waiting": int(census.sockets["recv_queue"][listener]),
                 "backlog": int(census.sockets["send_queue"][listener]),

@@ -9,6 +9,7 @@ import numpy as np
 from sockui.diagnosis.census import Census
 from sockui.diagnosis.finding import Draft, Severity
 from sockui.diagnosis.situations import Situation
+from sockui.diagnosis.stalls import waited
 from sockui.model import Known, Protocol, Timer
 
 _MANY_PEERS = 10
@@ -36,8 +37,7 @@ def retransmitting(census: Census) -> Iterator[Draft]:
             group,
             pid,
             endpoint,
-            age_min_ms=waits["min_ms"],
-            age_max_ms=waits["max_ms"],
+            waits=waits,
             values={
                 "peers": peers,
                 "retransmits": int(sockets["retransmits"][group].max()),
@@ -67,8 +67,7 @@ def peer_not_reading(census: Census) -> Iterator[Draft]:
             group,
             pid,
             endpoint,
-            age_min_ms=waits["min_ms"],
-            age_max_ms=waits["max_ms"],
+            waits=waits,
             values={"queued": int(sockets["send_queue"][group].sum()), "probes": probes},
             conditions=frozenset({"peer_gone"} if probes >= _RETRANSMITS else {"peer_alive"}),
         )
@@ -92,8 +91,7 @@ def not_reading(census: Census) -> Iterator[Draft]:
             group,
             pid,
             endpoint,
-            age_min_ms=waits["min_ms"],
-            age_max_ms=waits["max_ms"],
+            waits=waits,
             values={"unread": int(sockets["recv_queue"][group].sum())},
         )
 
@@ -122,8 +120,7 @@ def possibly_half_open(census: Census) -> Iterator[Draft]:
             group,
             pid,
             endpoint,
-            age_min_ms=quiet,
-            age_max_ms=quiet,
+            waits=waited(quiet, quiet),
         )
 
 
