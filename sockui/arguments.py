@@ -23,6 +23,7 @@ _ONLY = {  # an option's attribute -> the commands that it belongs to
     "seconds": ("diagnose",),
     "fail_on": ("diagnose",),
     "list": ("lab",),
+    "os": ("explain",),
     "texts": ("", "list", "diagnose"),
 }
 _FLAGS = {"seconds": "--for", "fail_on": "--fail-on", "texts": "a text (--from, -)"}
@@ -195,6 +196,9 @@ def _parser() -> argparse.ArgumentParser:
         const="true",
         help="let the remediation page close sockets and signal processes",
     )
+
+    explaining = parser.add_argument_group("sockui explain")
+    explaining.add_argument("--os", metavar="NAME", help="macos, freebsd, windows, solaris, hpux or aix")
 
     lab = parser.add_argument_group("sockui lab")
     lab.add_argument("--list", action="store_true", help="what can be made, and make nothing")

@@ -91,23 +91,15 @@ def _configure(options: argparse.Namespace) -> Config:
 
 
 def _explain(name: str, options: argparse.Namespace) -> int:
-    if not name:
-        raise UsageError("say which state or finding: sockui explain close-wait")
     from sockui.collector.host import HostReader
-    from sockui.model import State, parse_state
-    from sockui.view.explain import explain_finding, explain_state
+    from sockui.view import pages
+    from sockui.view.page import plain
 
-    host = HostReader().read()
-    if parse_state(name) is not None:
-        return _print(explain_state(name, host) + "\n")
-    if text := explain_finding(name, host, _configure(options).thresholds):
-        return _print(text + "\n")
-    from sockui.knowledge.finding_words import rules
-    from sockui.view.format import did_you_mean
-
-    known = [*(state.name for state in State), *(file.replace("_", "-") for file in rules().values())]
-    hint = did_you_mean(name, [*known, *rules()]) or f"; there are {', '.join(known)}"
-    raise UsageError(f'"{name}" is neither a TCP state nor a finding{hint}')
+    if not name:
+        raise UsageError("say what: sockui explain close-wait, SO_LINGER, EADDRINUSE, R02, tcp_fin_timeout")
+    system = pages.find_system(options.os) if options.os else None
+    topic = pages.find(name)
+    return _print(plain(pages.page(topic, HostReader().read(), _configure(options).thresholds, system)) + "\n")
 
 
 def _lab(names: list[str], *, only_list: bool) -> int:

@@ -49,6 +49,13 @@ class File:
             raise ValueError(f"{self.name}: {key} must be a list of texts")
         return tuple(value)
 
+    def named_texts(self, key: str) -> dict[str, str]:
+        """Take a table of strings, empty if absent."""
+        value = self._take(key, {})
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise ValueError(f"{self.name}: {key} must be a table of texts, [{key}]")
+        return {name: " ".join(item.split()) for name, item in value.items()}
+
     def one_of(self, key: str, choices: tuple[str, ...], default: str | None = None) -> str:
         """Take a string that must be one of some."""
         value = self.text(key, default)

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from functools import cache
 
 from sockui.knowledge.files import File
-from sockui.knowledge.words import CauseWords, DoNot, StepWords, Variant, cause, check_ladder, names, step, variants
+from sockui.knowledge.words import (
+    Belief,
+    CauseWords,
+    DoNot,
+    StepWords,
+    Variant,
+    belief,
+    cause,
+    check_ladder,
+    names,
+    step,
+    variants,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,9 @@ class FindingWords:
     causes: tuple[CauseWords, ...]
     steps: tuple[StepWords, ...]
     do_not: tuple[DoNot, ...]
+    beliefs: tuple[Belief, ...]
+    see: tuple[str, ...]  # names of other topics
+    sources: Mapping[str, str]  # what is claimed -> where that is known from
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,9 @@ def finding(name: str) -> FindingWords:
         causes=tuple(cause(table) for table in file.tables("causes")),
         steps=tuple(step(table) for table in file.tables("steps")),
         do_not=tuple(DoNot(table.text("what"), table.done("why")) for table in file.tables("do_not")),
+        beliefs=tuple(belief(table) for table in file.tables("beliefs")),
+        see=file.texts("see", ()),
+        sources=file.named_texts("sources"),
     )
     file.end()
     check_ladder(file.name, words.steps)
@@ -117,12 +135,6 @@ def rules() -> Mapping[str, str]:
     """Every rule that has words, ``R02``, with the name of its file."""
     found = {finding(name).rule: name for name in names("findings")}
     return dict(sorted(found.items()))
-
-
-def find_finding(text: str) -> str | None:
-    """The file of a rule, by its id or the file's name: ``r02``, ``close-wait-read``, ``CLOSE_WAIT_READ``."""
-    wanted = text.strip().lower().replace("-", "_").replace(" ", "_")
-    return next((name for rule, name in rules().items() if wanted in (name, rule.lower())), None)
 
 
 @cache

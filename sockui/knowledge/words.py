@@ -65,6 +65,16 @@ class Edge:
 
     state: str  # the other end: a state's name
     on: str  # the packet or call that causes it, and what is sent
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What many people believe and is wrong."""
+
+    belief: str
+    truth: str  # with the evidence
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +113,22 @@ class DoNot:
 class StateWords:
     """What is true of a state on Linux, whatever the socket."""
 
+    name: str  # as netstat spells it: "CLOSE_WAIT"; of what is no state of TCP, as people call it: "half-open"
+    names: tuple[str, ...]  # other names
     sentence: str
     turn: str
     ends: str
     tunable: str
     costs: str
+    problem: str  # whether it is one, from how many and how old
     waits: str  # a clause: what a socket in this state waits for
     entered_by: tuple[Edge, ...]
     left_by: tuple[Edge, ...]
     ended: tuple[Variant, ...]  # what is known when a socket last seen in this state is gone
     situations: tuple[str, ...]  # the situations that this state can be in
-    references: tuple[str, ...]
+    beliefs: tuple[Belief, ...]
+    see: tuple[str, ...]  # names of other topics
+    sources: Mapping[str, str]  # what is claimed -> where that is known from
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +142,7 @@ class SituationWords:
     causes: tuple[CauseWords, ...]
     steps: tuple[StepWords, ...]
     do_not: tuple[DoNot, ...]
+    sources: Mapping[str, str]  # what is claimed -> where that is known from
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +172,22 @@ def state(name: str) -> StateWords:
     """Read the words of a state, ``close_wait``. Raises ValueError naming the file and the slip in it."""
     file = File.open("states", name)
     words = StateWords(
+        name=file.text("name", name.upper()),
+        names=file.texts("names", ()),
         sentence=file.text("sentence"),
         turn=file.text("turn"),
         ends=file.text("ends"),
         tunable=file.text("tunable"),
         costs=file.text("costs"),
+        problem=file.text("problem", ""),
         waits=file.text("waits"),
-        entered_by=tuple(Edge(table.text("from"), table.done("on")) for table in file.tables("entered_by")),
-        left_by=tuple(Edge(table.text("to"), table.done("on")) for table in file.tables("left_by")),
+        entered_by=tuple(_edge(table, "from") for table in file.tables("entered_by")),
+        left_by=tuple(_edge(table, "to") for table in file.tables("left_by")),
         ended=variants(file, "ended"),
         situations=file.texts("situations"),
-        references=file.texts("references"),
+        beliefs=tuple(belief(table) for table in file.tables("beliefs")),
+        see=file.texts("see", ()),
+        sources=file.named_texts("sources"),
     )
     file.end()
     return words
@@ -184,6 +205,7 @@ def situation(name: str) -> SituationWords:
         causes=tuple(cause(table) for table in file.tables("causes")),
         steps=tuple(step(table) for table in file.tables("steps")),
         do_not=tuple(DoNot(table.text("what"), table.done("why")) for table in file.tables("do_not")),
+        sources=file.named_texts("sources"),
     )
     file.end()
     check_ladder(file.name, words.steps)
@@ -209,7 +231,7 @@ def runtime(name: str) -> RuntimeWords:
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """List the files of a kind, ``states``, ``situations``, ``findings`` or ``runtimes``, without suffix, sorted."""
+    """List the files of a kind, ``states`` or ``findings``, without suffix, sorted."""
     folder = resources.files("sockui.knowledge") / kind
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
@@ -269,6 +291,15 @@ def step(table: File) -> StepWords:
     if bool(words.command) != bool(words.effect):
         raise ValueError(f"{table.name}: a command needs its effect, and only a command has one")
     return words
+
+
+def belief(table: File) -> Belief:
+    """Take a wrong belief."""
+    return Belief(table.text("belief"), table.text("truth"), table.done("source"))
+
+
+def _edge(table: File, end: str) -> Edge:
+    return Edge(table.text(end), table.text("on"), table.done("source"))
 
 
 def _tool(table: File) -> ToolWords:

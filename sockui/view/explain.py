@@ -7,25 +7,21 @@ not touch terminal or kernel.
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from sockui.diagnosis import situations
 from sockui.diagnosis.situations import Situation
-from sockui.diagnosis.thresholds import Thresholds
-from sockui.errors import UsageError
-from sockui.knowledge import finding_words, words
-from sockui.model import Host, Owner, State, parse_state, state_name
+from sockui.knowledge import words
+from sockui.model import Owner, State, state_name
 from sockui.tracker import Life, Update
 from sockui.view import endings, evidence, settings
 from sockui.view.column import held_by
 from sockui.view.facts import Facts
 from sockui.view.format import (
     count,
-    did_you_mean,
     elapsed,
     escape,
     local_endpoint,
@@ -207,164 +203,3 @@ def _process_facts(update: Update, pid: int, processes: int, shared: int) -> lis
     if shared:
         facts.append(f"{evidence.number(shared, 'socket')} with more than one holder")
     return facts
-
-
-GENERIC = {
-    "state": "this state",
-    "holder": "the application",
-    "its_fd": "its descriptor",
-    "listener": "the listening application",
-    "peer_app": "it",
-    "peer_host": "the peer",
-    "remote": "the peer",
-    "in_timer": "when its timer ends",
-    "in_timer_start": "When its timer ends",
-    "timer": "some time",
-    "idle": "a while",
-    "unread_for": "a while",
-    "give_up": "a time",
-    "give_up_setting": "tcp_orphan_retries once closed, tcp_retries2 while held",
-}
-"""What stands for a socket's own values where no socket is meant."""
-
-
-def explain_state(text: str, host: Host) -> str:
-    """Explain a state in any spelling, with this host's settings, as plain text of 78 columns.
-
-    Raises :class:`UsageError` with a suggestion for a name that is no state.
-    """
-    state = parse_state(text)
-    if state is None:
-        names = [known.name for known in State]
-        hint = did_you_mean(text, names) or f"; states are {', '.join(names)}"
-        raise UsageError(f'"{escape(text)}" is not a TCP state{hint}')
-    known = words.state(state.name.lower())
-    values = settings.Values(host, {**_Numbers(), **settings.times(host), **GENERIC})
-    parts = [state.name + (" (UDP: UNCONN)" if state == State.CLOSE else ""), ""]
-    parts += [_wrap(fill(known.sentence, values)), ""]
-    for label, sentence in (
-        ("Whose turn", known.turn),
-        ("What ends it", known.ends),
-        ("Settings", known.tunable),
-        ("Costs", known.costs),
-    ):
-        parts.append(_wrap(f"{label}: {fill(sentence, values)}"))
-    for label, edges in (("Entered from", known.entered_by), ("Left to", known.left_by)):
-        parts += ["", f"{label}:", *(_wrap(f"{edge.state}: {edge.on}", "  ") for edge in edges)]
-    parts += ["", "Cases:"]
-    refusals: dict[str, str] = {}
-    for name in known.situations:
-        case = words.situation(name)
-        meaning = fill(case.meaning[-1].text, values)
-        parts += [_wrap(f"{case.title}.", "  "), _wrap(meaning, "    ")]
-        parts += [_wrap(f"- {fill(cause.text, values)} {fill(cause.tell, values)}", "    ") for cause in case.causes]
-        refusals.update({item.what: item.why for item in case.do_not})
-    if refusals:
-        parts += ["", "Do not use:", *(_wrap(f"{what}: {fill(why, values)}", "  ") for what, why in refusals.items())]
-    parts += ["", _wrap(f"Sources: {'; '.join(known.references)}")]
-    return "\n".join(parts)
-
-
-def explain_finding(text: str, host: Host, limits: Thresholds | None = None) -> str:
-    """Explain a rule, by its id or the name of its words, as plain text of 78 columns; "" if there is none.
-
-    ``limits`` are the thresholds that it fires at, the defaults if None.
-    """
-    name = finding_words.find_finding(text)
-    if name is None:
-        return ""
-    known = finding_words.finding(name)
-    values = _Anything(host, {**_Numbers(), **settings.times(host), **GENERIC, **_OF_FINDING, **_limits(limits)})
-    cases = [words.situation(situation) for situation in known.situations]
-    turn = [f"{variant.who}: {words.fill(variant.text, values)}" for variant in known.turn]
-    turn = turn or [f"{case.turn[-1].who}: {words.fill(case.turn[-1].text, values)}" for case in cases]
-    ends = [variant.text for variant in known.ends or tuple(case.ends[-1] for case in cases)]
-    parts = [f"{known.rule} {name.replace('_', '-')}", ""]
-    parts += [_wrap(f"{variant.text}.") for variant in known.title] + [""]
-    parts += [_wrap(fill(case.meaning[-1].text, values)) for case in cases]
-    evidence_names = (known.aged, *(line.name for line in known.evidence), *(_EVIDENCE if known.filter else ()))
-    for label, texts in (
-        ("Fires", [known.fires]),
-        ("Severity", [known.severity]),
-        ("False positives", known.false_positives),
-        ("Whose turn", [each[0].upper() + each[1:] for each in turn]),
-        ("What ends it", ends),
-        ("Evidence", [f"{', '.join(dict.fromkeys(filter(None, evidence_names)))}."]),
-        ("Settings", [settings.shown(host, known.settings)]),
-    ):
-        parts += _labelled(label, [fill(each, values) for each in dict.fromkeys(texts) if each])
-    causes = [*known.causes, *(cause for case in cases for cause in case.causes)]
-    told = dict.fromkeys(f"- {fill(cause.text, values)} {fill(cause.tell, values)}" for cause in causes)
-    parts += ["", "Causes:", *(_wrap(line, "  ") for line in told), "", "What to do:"]
-    every = [*known.steps, *(step for case in cases for step in case.steps)]
-    for rung in words.RUNGS:
-        lines = dict.fromkeys(line for step in every if step.rung == rung for line in _generic(step, values))
-        parts += [f"  {rung[0].upper()}{rung[1:]}:", *lines] if lines else []
-    refusals = {fill(item.what, values): item.why for case in cases for item in case.do_not}
-    refusals |= {fill(item.what, values): item.why for item in known.do_not}
-    parts += ["", "Do not:", *(_wrap(f"{what}: {fill(why, values)}", "  ") for what, why in refusals.items())]
-    parts += ["", _wrap("A finding has the commands, filled in. Thresholds and reasons: sockui --print-config.")]
-    return "\n".join(parts)
-
-
-_EVIDENCE = "number and trend", "process", "descriptors", "threads", "the other end if it is on this host"
-"""Lines that every finding has if they are known."""
-
-
-def _generic(step: words.StepWords, values: settings.Values) -> list[str]:
-    """A step where no socket is meant: with its command if that has no hole and need not be wrapped."""
-    line = _wrap(f"- {fill(step.text, values)}", "    ")
-    command = f"        {step.command}"
-    whole = step.command and not any(words.placeholders(step.command)) and len(command) <= WIDTH
-    return [line, command] if whole else [line]
-
-
-def _labelled(label: str, texts: list[str]) -> list[str]:
-    """One text behind its label, or several as a list."""
-    if len(texts) > 1:
-        return [f"{label}:", *(_wrap(f"- {text}", "  ") for text in texts)]
-    return [_wrap(f"{label}: {text}") for text in texts]
-
-
-def _limits(limits: Thresholds | None) -> dict[str, str]:
-    """The thresholds as words want them: a share in percent, seconds and numbers plain."""
-    found = {}
-    for threshold in fields(Thresholds):
-        value = getattr(limits or Thresholds(), threshold.name)
-        found[threshold.name] = f"{value * 100:g} %" if threshold.metadata["high"] <= 1 else f"{value:,g}"
-    return found
-
-
-_OF_FINDING = {
-    "who": "the application",
-    "at": "",
-    "since": "",
-    "place": "this endpoint",
-    "others": "another process",
-    "sockets": "sockets",
-    "connections": "connections",
-    "by_state": "sockets by state",
-}
-"""What stands for a finding's own values where none is meant."""
-
-
-class _Anything(settings.Values):
-    """Values where nothing is meant: a number that no text names one by one is N."""
-
-    def __missing__(self, name: str) -> str:
-        return super().__missing__(name) if "." in name else "N"
-
-
-class _Numbers(dict[str, str]):
-    """Stands for the numbers of a socket in a text that means none."""
-
-    def __init__(self) -> None:
-        names = "backlog rcvbuf mss retransmits backoff probes fds fd_limit time_waits"
-        super().__init__(dict.fromkeys(names.split(), "N"))
-        self.update(dict.fromkeys(("unread", "queued", "recv_queue"), "N bytes"), queued_are="N bytes are")
-        self.update(dict.fromkeys(("unread_wait", "queued_wait"), "N bytes wait"), waiting="N wait", capacity="N fit")
-        self.update(drops="N packets", syns="N SYNs")
-
-
-def _wrap(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
