@@ -11,12 +11,13 @@ import pytest
 from sockui.collector.text import TextCollector, read_text
 from sockui.config import Config
 from sockui.diagnosis.engine import Diagnosis
-from sockui.diagnosis.finding import Findings
+from sockui.diagnosis.finding import Findings, Severity
 from sockui.errors import TextError
 from sockui.model import Snapshot
 from sockui.moments import MomentTracker, Replay, ReplayPoller, judge, last
 from sockui.poller import Poll
 from sockui.tracker import Life, Update
+from sockui.view.findings import say
 
 KEPT = "CLOSE-WAIT 1 0 10.0.0.1:1 10.0.0.2:2\n"
 GONE = (
@@ -95,5 +96,43 @@ def test_moments_of_an_unknown_time_between_can_be_judged(tmp_path: Path) -> Non
     collector = TextCollector([str(tmp_path / name) for name in "abc"])
     tracker, diagnosis = MomentTracker(), judge(Config())
     found = last(diagnosis.update(tracker.update(collector.collect())) for _ in range(len(collector)))
-    assert (found.polls, found.items) == (3, ())
+    assert (found.polls, [item.severity for item in found.items]) == (3, [Severity.INFO])
     assert round(found.watched) == 0
+
+
+def netstat(state: str, ports: range, program: str = "4312/java") -> str:
+    head = "Proto Recv-Q Send-Q Local Address  Foreign Address  State  PID/Program name\n"
+    return head + "".join(f"tcp 0 0 10.0.0.5:8080 10.0.0.9:{port} {state} {program}\n" for port in ports)
+
+
+def test_a_netstat_that_does_not_tell_since_when_is_a_finding_that_says_so() -> None:
+    (found,) = (judge(Config()).update(each) for each in tracked(netstat("CLOSE_WAIT", range(1, 401))))
+    (leak_,) = found.items
+    assert (leak_.rule, leak_.severity, leak_.count) == ("R02", Severity.INFO, 400)
+    said = say(found, leak_)
+    assert said.age == ""
+    assert "take a second text" in said.summary
+    assert "a descriptor leak" not in said.summary
+
+
+def test_the_second_netstat_dates_what_is_in_both() -> None:
+    diagnosis = judge(Config())
+    first, second = tracked(netstat("CLOSE_WAIT", range(1, 401)), netstat("CLOSE_WAIT", range(1, 421)))
+    diagnosis.update(first)
+    (leak_,) = diagnosis.update(second).items
+    assert (leak_.severity, leak_.count) == (Severity.WARNING, 400)  # the 20 new ones are not counted as old
+    assert leak_.newest_ms == 60_000
+
+
+def test_a_fin_wait2_of_which_nobody_knows_whether_it_is_held_is_for_information() -> None:
+    texts = tracked(*[netstat("FIN_WAIT2", range(1, 4), "-")] * 2)
+    diagnosis = judge(Config())
+    for update in texts:
+        (waits,) = diagnosis.update(update).items
+        assert (waits.rule, waits.severity) == ("R05", Severity.INFO)
+
+
+def test_a_close_wait_that_ss_dates_as_young_is_no_finding() -> None:
+    times = "lastsnd:900 lastrcv:900 lastack:900"
+    (update,) = tracked(f"CLOSE-WAIT 0 0 10.0.0.1:3 10.0.0.2:2 ino:5 sk:6 --> cubic rto:204 cwnd:10 {times}\n")
+    assert not judge(Config()).update(update).items

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sockui.ages import AgeSource
 from sockui.diagnosis.finding import Endpoint
 from sockui.diagnosis.memory import Memory
 from sockui.diagnosis.situations import Situation, classify, endpoint_key
@@ -70,6 +71,22 @@ class Census:
     def age_min(self, rows: Rows) -> NDArray[np.int64]:
         """How long each of some rows has been in its state, at least, ms."""
         return np.asarray(self.update.ages["min_ms"][rows])
+
+    def aged(self, rows: Rows, seconds: float) -> Rows:
+        """Those of some rows that have been in their state so long; from a text also those that may have been."""
+        return rows[(self.age_min(rows) >= seconds * 1000) | self._undated(rows, seconds)]
+
+    def dated(self, rows: Rows, seconds: float) -> tuple[Rows, bool]:
+        """Of some :meth:`aged` rows those that surely have been in their state so long; all, and False, if none."""
+        surely = rows[self.age_min(rows) >= seconds * 1000]
+        return (surely, True) if len(surely) else (rows, False)
+
+    def _undated(self, rows: Rows, seconds: float) -> NDArray[np.bool_]:
+        if self.update.snapshot.source != "text":
+            return np.zeros(len(rows), np.bool_)
+        source, most = (self.update.ages[name][rows] for name in ("source", "max_ms"))
+        unbounded = (most < 0) | (most >= seconds * 1000)
+        return np.asarray(unbounded & np.isin(source, (AgeSource.NONE, AgeSource.FIRST_SEEN)))
 
     def stalls(self, rows: Rows) -> NDArray[Any]:
         """Since when each of some rows has not moved, (len(rows),) STALL."""

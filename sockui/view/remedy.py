@@ -75,6 +75,9 @@ def in_order(every: Iterable[Step]) -> list[Step]:
     return sorted(every, key=lambda step: (words.RUNGS.index(step.rung), harm[step.effect.split(",")[0]]))
 
 
+_WHO = {"pid", "listener_pid"}
+
+
 def steps(facts: Facts) -> tuple[Step, ...]:
     """The steps that apply, complete; the one that makes missing things known stands for all that need them."""
     known = commands(facts)
@@ -83,13 +86,14 @@ def steps(facts: Facts) -> tuple[Step, ...]:
         conditions = facts.conditions
         if not set(step.when) <= conditions or set(step.unless) & conditions:
             continue
-        if all(name in known for name in words.placeholders(step.command)):
+        missing = set(words.placeholders(step.command)) - set(known)
+        if not missing:
             command = words.fill(step.command, known)
             on_peer = "peer_side_filter" in words.placeholders(step.command) and not facts.same_host
             here = command if on_peer else from_outside(command, facts.host.namespace)
             effect = f"{step.effect}, needs root" if step.root or here != command else step.effect
             found.append(Step(step.rung, fill(step.text, facts.values), here or None, effect))
-        elif (wanted := _to_learn(facts)) not in found:
+        elif missing & _WHO and (wanted := _to_learn(facts)) not in found:
             position = next((i for i, shown in enumerate(found) if shown.rung != "look"), len(found))
             found.insert(position, wanted)
     return tuple(found)

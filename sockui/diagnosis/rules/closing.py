@@ -25,20 +25,20 @@ def close_wait(census: Census) -> Iterator[Draft]:
         ("R01", (Situation.CLOSE_WAIT_UNREAD, Situation.CLOSE_WAIT)),
         ("R02", (Situation.CLOSE_WAIT_READ,)),
     ):
-        rows = census.at(*situations)
-        rows = rows[census.age_min(rows) >= limits.close_wait_seconds * 1000]
-        for pid, endpoint, group in census.groups(rows):
+        for pid, endpoint, every in census.groups(census.aged(census.at(*situations), limits.close_wait_seconds)):
+            group, dated = census.dated(every, limits.close_wait_seconds)
             use = census.fd_use(pid)
             full = use is not None and len(group) >= _FULL_SHARE * use[1]
+            known = {"not_known"} if Situation.CLOSE_WAIT in census.situations[group] else set()
             yield Draft(
                 rule,
-                Severity.CRITICAL if full else Severity.WARNING,
+                Severity.CRITICAL if full else Severity.WARNING if dated else Severity.INFO,
                 group,
                 pid,
                 endpoint,
                 states=(State.CLOSE_WAIT,),
                 values={"unread": int(np.maximum(census.sockets["recv_queue"][group].astype(np.int64) - 1, 0).sum())},
-                conditions=frozenset({"not_known"} if Situation.CLOSE_WAIT in census.situations[group] else ()),
+                conditions=frozenset(known | (set() if dated else {"undated"})),
                 filled=("descriptors", *use) if use else None,
             )
 
@@ -60,10 +60,21 @@ def close_wait_sending(census: Census) -> Iterator[Draft]:
 
 def fin_wait2_held(census: Census) -> Iterator[Draft]:
     """R05: we shut down our direction and wait for a peer that does not close."""
-    rows = census.at(Situation.FIN_WAIT2_HELD)
-    rows = rows[census.age_min(rows) >= census.limits.fin_wait2_seconds * 1000]
-    for pid, endpoint, group in census.groups(rows):
-        yield Draft("R05", Severity.WARNING, group, pid, endpoint, states=(State.FIN_WAIT2,))
+    seconds = census.limits.fin_wait2_seconds
+    rows = census.aged(census.at(Situation.FIN_WAIT2_HELD), seconds)
+    unknown = census.at(Situation.FIN_WAIT2)  # held or not: a text and psutil leave that open
+    for pid, endpoint, every in census.groups(np.union1d(rows, census.aged(unknown, seconds))):
+        group, dated = census.dated(every, seconds)
+        known = {"not_known"} if Situation.FIN_WAIT2 in census.situations[group] else set()
+        yield Draft(
+            "R05",
+            Severity.WARNING if dated and not known else Severity.INFO,
+            group,
+            pid,
+            endpoint,
+            states=(State.FIN_WAIT2,),
+            conditions=frozenset(known | (set() if dated else {"undated"})),
+        )
 
 
 def fin_wait2_orphans(census: Census) -> Iterator[Draft]:
