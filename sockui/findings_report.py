@@ -192,7 +192,7 @@ def _why_nothing(selection: Selection) -> Iterator[str]:
     findings, sockets = selection.findings, selection.findings.update.sockets
     waiting = (sockets["state"] == State.TIME_WAIT) & (sockets["protocol"] == Protocol.TCP) & selection.sockets
     number = int(np.count_nonzero(waiting))
-    if number > _MANY_TIME_WAIT:
+    if number > _MANY_TIME_WAIT and findings.update.snapshot.host.is_linux:
         closes = number * 1000 // TIMEWAIT_MS
         yield (
             f"{count(number)} sockets in TIME_WAIT are normal: about {count(closes)} connections a second that this "
@@ -228,7 +228,11 @@ def _looked_at(selection: Selection, mark: Callable[[str], str] = escape) -> str
         if hidden:
             parts.append(f"{_number(hidden, 'other finding')} without a socket that matches.")
     if snapshot.source == "text" and selection.items:
-        parts.append("The commands are for that host: its processes and sockets are not those of this one.")
+        parts.append(
+            "The commands are for that host: its processes and sockets are not those of this one."
+            if snapshot.host.is_linux
+            else f"Commands are left out: they would be those of Linux, and this is {snapshot.host.system}."
+        )
     return " ".join(parts)
 
 

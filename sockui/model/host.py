@@ -14,12 +14,17 @@ class Host:
     """Settings and counters of the network namespace that is looked at."""
 
     name: str  # host name
-    system: str  # "Linux 6.18.44"
+    system: str  # "Linux 6.18.44"; of a text as far as it is known: "HP-UX", "macOS, FreeBSD or AIX"
     sysctls: Mapping[str, str] = field(default_factory=dict)  # "net.ipv4.tcp_fin_timeout" -> "60"; absent: unreadable
     counters: Mapping[str, int] = field(default_factory=dict)  # "TcpExt.ListenOverflows", "conntrack.drop", ...
     sockstat: Mapping[str, int] = field(default_factory=dict)  # "TCP.orphan", "TCP.tw", "TCP.mem" (pages), ...
     page_size: int = 4096  # bytes; TCP.mem of sockstat and net.ipv4.tcp_mem are counted in pages
     namespace: str = ""  # what --netns named: a name under /run/netns or a pid; "" the one sockui was started in
+
+    @property
+    def is_linux(self) -> bool:
+        """Whether what is known of Linux is true here: its settings, its times, its commands."""
+        return self.system.startswith("Linux")
 
     @property
     def default_max_tw_buckets(self) -> int | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from sockui.diagnosis import situations
 from sockui.diagnosis.situations import Situation
-from sockui.knowledge import words
+from sockui.knowledge import systems, words
 from sockui.model import Owner, State, state_name
 from sockui.tracker import Life, Update
 from sockui.view import endings, evidence, settings
@@ -112,10 +112,20 @@ def explain_facts(facts: Facts) -> Explanation:
         sentence=fill(words.choose(situation.meaning, facts.conditions).text, facts.values),
         evidence=lines,
         turn=f"{turn.who[0].upper()}{turn.who[1:]}: {words.fill(turn.text, terse)}",
-        ends=" ".join(part for part in (ends, _left(facts)) if part),
+        ends=_elsewhere(facts) or " ".join(part for part in (ends, _left(facts)) if part),
         causes=_causes(facts, situation),
         first=todo[0] if todo else None,
     )
+
+
+def _elsewhere(facts: Facts) -> str:
+    """What ends it on a system that is not Linux and has other times; "" on Linux, and where no time counts."""
+    if facts.host.is_linux or int(facts.row["state"]) in (State.LISTEN, State.CLOSE):
+        return ""
+    system = systems.find_system(" ".join(word for word in facts.host.system.split() if not word[0].isdigit()))
+    known = next((each.text for each in system.ends if each.state == facts.state.lower()), "") if system else ""
+    command = f"sockui explain {facts.state} --os {system.key if system else 'NAME'}"
+    return f"{known} More: {command}" if known else f"That differs by system: {command}"
 
 
 def _causes(facts: Facts, situation: words.SituationWords) -> tuple[Cause, ...]:

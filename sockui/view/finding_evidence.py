@@ -48,7 +48,10 @@ def lines(facts: FindingFacts, known: FindingWords) -> tuple[tuple[str, str], ..
         ("Held by", f"{facts.holders_text}: each must close()" if facts.holders else ""),
         ("Other end, on this host", _other_end(facts)),
         ("Explains", _explains(facts)),
-        ("Oldest socket", _socket(facts) if len(rows) > 1 and aged(facts, known) else ""),
+        (
+            "Oldest socket" if facts.age else "One of them",
+            _socket(facts) if len(rows) > 1 and aged(facts, known) else "",
+        ),
         ("First found", _found(facts)),
         ("Settings", settings.shown(facts.host, known.settings)),
     ]

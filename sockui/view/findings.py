@@ -257,7 +257,8 @@ def _todo(
 
 
 def _complete(facts: FindingFacts, item: StepWords) -> bool:
-    return _holds(item, facts.conditions) and set(words.placeholders(item.command)) <= set(facts.known)
+    possible = facts.host.is_linux or not item.command  # commands are those of Linux
+    return possible and _holds(item, facts.conditions) and set(words.placeholders(item.command)) <= set(facts.known)
 
 
 def _step(facts: FindingFacts, item: StepWords) -> Step:

@@ -79,7 +79,10 @@ _WHO = {"pid", "listener_pid"}
 
 
 def steps(facts: Facts) -> tuple[Step, ...]:
-    """The steps that apply, complete; the one that makes missing things known stands for all that need them."""
+    """The steps that apply, complete; the one that makes missing things known stands for all that need them.
+
+    Commands are those of Linux: elsewhere what needs one is left out.
+    """
     known = commands(facts)
     found: list[Step] = []
     for step in words.situation(facts.situation.name.lower()).steps:
@@ -92,7 +95,8 @@ def steps(facts: Facts) -> tuple[Step, ...]:
             on_peer = "peer_side_filter" in words.placeholders(step.command) and not facts.same_host
             here = command if on_peer else from_outside(command, facts.host.namespace)
             effect = f"{step.effect}, needs root" if step.root or here != command else step.effect
-            found.append(Step(step.rung, fill(step.text, facts.values), here or None, effect))
+            if facts.host.is_linux or not here:
+                found.append(Step(step.rung, fill(step.text, facts.values), here or None, effect))
         elif missing & _WHO and (wanted := _to_learn(facts)) not in found:
             position = next((i for i, shown in enumerate(found) if shown.rung != "look"), len(found))
             found.insert(position, wanted)

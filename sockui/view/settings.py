@@ -5,9 +5,11 @@ Owns the reading of sysctls for texts. Must not know sockets.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
+from functools import cache
 
-from sockui.knowledge import lifetimes
+from sockui.knowledge import lifetimes, systems
 from sockui.model import Host
 from sockui.view.format import long_duration
 
@@ -15,7 +17,7 @@ UNKNOWN_TIME = "an unknown time"
 
 
 class Values(dict[str, str]):
-    """Values for texts: those given, and every sysctl by its name, ``unreadable`` if it is."""
+    """Values for texts: those given, and every sysctl by its name; where it cannot be read its default, said to be."""
 
     def __init__(self, host: Host, given: dict[str, str]) -> None:
         super().__init__(given)
@@ -24,11 +26,27 @@ class Values(dict[str, str]):
     def __missing__(self, name: str) -> str:
         if "." not in name:
             raise KeyError(name)
-        return self._host.sysctls.get(name, "unreadable").strip()
+        return value(self._host, name)
+
+
+def value(host: Host, name: str) -> str:
+    """The value of a sysctl, or that it is not known; then its default, if no machine differs in that."""
+    default = _defaults().get(name, "")
+    return host.sysctls.get(name, "").strip() or (f"{default} by default" if default else "not known")
+
+
+@cache
+def _defaults() -> dict[str, str]:
+    """What Linux sets unless somebody changes it; only numbers that do not depend on the machine."""
+    known = {each.name: each.default for each in systems.system("linux").settings}
+    return {name: default for name, default in known.items() if default.isdecimal()}
 
 
 def times(host: Host) -> dict[str, str]:
-    """The times that the settings lead to, for texts."""
+    """The times that the settings lead to, for texts; of a host that tells no setting those of the defaults."""
+    if not host.sysctls and _defaults():
+        usual = times(dataclasses.replace(host, sysctls=_defaults()))
+        return {name: text if text == UNKNOWN_TIME else f"{text} by default" for name, text in usual.items()}
     retries, fin_timeout = host.number("net.ipv4.tcp_synack_retries"), host.number("net.ipv4.tcp_fin_timeout")
     return {
         "retries2_life": _text(unanswered_ms(host, orphan=False)),
@@ -47,9 +65,9 @@ def shown(host: Host, names: Iterable[str]) -> str:
 
 def retries(host: Host) -> tuple[str, str]:
     """The settings that limit unanswered data, with their values: of held sockets, of closed ones."""
-    held = f"tcp_retries2={host.sysctls.get('net.ipv4.tcp_retries2', 'unreadable').strip()}"
+    held = f"tcp_retries2={value(host, 'net.ipv4.tcp_retries2')}"
     number = host.number("net.ipv4.tcp_orphan_retries")
-    closed = f"tcp_orphan_retries={'unreadable' if number is None else number}"
+    closed = f"tcp_orphan_retries={value(host, 'net.ipv4.tcp_orphan_retries')}"
     if number == 0:
         closed += ", which means 8"
     if number in (0, lifetimes.ORPHAN_RETRIES_ZERO):

@@ -10,12 +10,15 @@ from unittest import mock
 
 import numpy as np
 
+from sockui.collector.text import read_text
+from sockui.config import Config
 from sockui.diagnosis import engine
 from sockui.diagnosis.engine import Diagnosis
 from sockui.diagnosis.finding import Finding, Findings
 from sockui.diagnosis.rules import Rule, handshakes
 from sockui.diagnosis.thresholds import Thresholds
 from sockui.model import Call, Holders, Known, Owner, Protocol, State, Threads, Timer
+from sockui.moments import MomentTracker, judge
 from sockui.view.findings import Said, say
 from tests.diagnosis.conftest import FULL, MINI, SETTINGS, Ward, aged, process
 
@@ -136,6 +139,13 @@ def tracked(used: int, early_drop: int) -> Findings:
     return poll(ward=ward, counters={"conntrack.drop": early_drop, "conntrack.early_drop": early_drop})
 
 
+def pasted(state: str, recv_queue: int = 0) -> Findings:
+    """One netstat, which does not tell since when."""
+    lines = (f"tcp {recv_queue} 0 10.0.0.5:8080 10.0.0.9:{port} {state} 4312/java" for port in (1, 2))
+    head = "Proto Recv-Q Send-Q Local Address Foreign Address State PID/Program name"
+    return judge(Config()).update(MomentTracker().update(read_text("\n".join((head, *lines)).encode()).snapshot))
+
+
 def taken(held: bool) -> Findings:
     ward = watch()
     left: list[dict[str, Any]] = [TIME_WAIT | {"cookie": 7}, ORPHAN | {"cookie": 8}]
@@ -246,6 +256,9 @@ SCENES: dict[str, tuple[str, Scene]] = {
                                               aged(State.CLOSE_WAIT, 40, **UNACCEPTED))),
     "sending": ("R04", lambda: poll(aged(State.CLOSE_WAIT, 90, **REPEATING))),
     "sending_window": ("R04", lambda: poll(*(aged(State.CLOSE_WAIT, 90, **CLOSED_WINDOW) for _ in range(2)))),
+    "unread_pasted": ("R01", lambda: pasted("CLOSE_WAIT", 1)),
+    "read_pasted": ("R02", lambda: pasted("CLOSE_WAIT")),
+    "half_closed_pasted": ("R05", lambda: pasted("FIN_WAIT2")),
     "half_closed": ("R05", lambda: poll(*(aged(State.FIN_WAIT2, 100 + n, **OUT) for n in range(2)))),
     "half_closed_here": ("R05", lambda: other_end(State.FIN_WAIT2, 90, aged(State.CLOSE_WAIT, 2))),
     "orphans": ("R06", lambda: poll(*[ORPHAN] * 1001)),

@@ -250,7 +250,7 @@ def test_time_wait(make_update: MakeUpdate) -> None:
     assert known.ends == "In 37 s. The 60 s are a constant in the kernel; late segments of the peer start them again."
 
 
-def test_unreadable_settings_are_said_to_be(make_update: MakeUpdate) -> None:
+def test_of_settings_that_nobody_can_read_the_default_is_told_as_such(make_update: MakeUpdate) -> None:
     row = {
         "state": State.FIN_WAIT1,
         "inode": 0,
@@ -260,7 +260,7 @@ def test_unreadable_settings_are_said_to_be(make_update: MakeUpdate) -> None:
         "retransmits": 3,
     }
     ends = explain(make_update([row | {"owner": Owner.KERNEL}], host=Host("h", "Linux")), 0).ends
-    assert "after an unknown time (tcp_orphan_retries=unreadable)" in ends
+    assert "after 1 min 42 s by default (tcp_orphan_retries=0 by default)" in ends
     assert "until then" not in ends
 
 
