@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sockui import findings_report
-from sockui.cli import main
 from sockui.diagnosis.finding import Finding, Findings, Severity
 from sockui.diagnosis.trend import Forecast, Trend
 from sockui.model import Host, State
@@ -298,20 +296,3 @@ class TestMarkdown:
 def test_an_unknown_format_is_refused(found: Findings) -> None:
     with pytest.raises(ValueError, match="csv"):
         written(findings_report.select(found), "csv")
-
-
-def test_what_another_system_does_is_not_told_of_linux(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    text = tmp_path / "hpux.txt"
-    text.write_text(
-        "Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)\n"
-        "tcp        0      0  10.116.50.30.53081     10.116.50.34.1521      FIN_WAIT_2\n"
-        "tcp        0      0  10.116.50.30.53082     10.116.50.34.1521      CLOSE_WAIT\n"
-    )
-    assert main(["diagnose", "--from", str(text), "--format", "json"]) == 0
-    found = json.loads(capsys.readouterr().out)["findings"]
-    assert {each["id"] for each in found} == {"R02", "R05"}
-    assert not [step for each in found for step in each["remedy"] if step["command"]]
-    assert main(["diagnose", "--from", str(text)]) == 0
-    out = capsys.readouterr().out
-    assert "Commands are left out" in out
-    assert "unreadable" not in out

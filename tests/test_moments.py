@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from sockui.cli import main
 from sockui.collector.text import TextCollector, read_text
 from sockui.config import Config
 from sockui.diagnosis.engine import Diagnosis
@@ -136,3 +138,20 @@ def test_a_close_wait_that_ss_dates_as_young_is_no_finding() -> None:
     times = "lastsnd:900 lastrcv:900 lastack:900"
     (update,) = tracked(f"CLOSE-WAIT 0 0 10.0.0.1:3 10.0.0.2:2 ino:5 sk:6 --> cubic rto:204 cwnd:10 {times}\n")
     assert not judge(Config()).update(update).items
+
+
+def test_what_another_system_does_is_not_told_of_linux(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = tmp_path / "hpux.txt"
+    text.write_text(
+        "Proto Recv-Q Send-Q  Local Address          Foreign Address        (state)\n"
+        "tcp        0      0  10.116.50.30.53081     10.116.50.34.1521      FIN_WAIT_2\n"
+        "tcp        0      0  10.116.50.30.53082     10.116.50.34.1521      CLOSE_WAIT\n"
+    )
+    assert main(["diagnose", "--from", str(text), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert {each["id"] for each in found} == {"R02", "R05"}
+    assert not [step for each in found for step in each["remedy"] if step["command"]]
+    assert main(["diagnose", "--from", str(text)]) == 0
+    out = capsys.readouterr().out
+    assert "Commands are left out" in out
+    assert "unreadable" not in out
