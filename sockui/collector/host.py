@@ -26,6 +26,7 @@ SETTINGS = (
     *(f"net.ipv4.tcp_{name}" for name in _TCP.split()),
     "net.ipv4.ip_local_port_range",
     "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
     "net.core.somaxconn",
     "net.core.rmem_max",
     "net.core.wmem_max",
