@@ -78,12 +78,13 @@ def _state(topic: Topic, host: Host, values: settings.Values, system: SystemWord
         ]
     else:
         ends = [f"{each.text} ({each.source})" for each in system.ends if each.state == topic.name]
-        facts += [fact(f"What ends it on {system.name}", each) for each in ends or ["Not known here."]]
+        facts += [fact(f"What ends it on {system.name}", each) for each in ends or ["Found in no document."]]
     parts = section("", text(fill(known.sentence, values)))
     parts += section("In short", *facts)
     parts += _settings_of(topic, host, system)
-    parts += section("Entered from", *(point(f"{edge.state}: {edge.on}", edge.source) for edge in known.entered_by))
-    parts += section("Left to", *(point(f"{edge.state}: {edge.on}", edge.source) for edge in known.left_by))
+    where = "" if here else ", on Linux"
+    for title, edges in (("Entered from", known.entered_by), ("Left to", known.left_by)):
+        parts += section(title + where, *(point(f"{edge.state}: {edge.on}", edge.source) for edge in edges))
     if here:
         for case in cases:
             told = [text(fill(case.meaning[-1].text, values)), *_causes(case.causes, values)]
@@ -95,7 +96,7 @@ def _state(topic: Topic, host: Host, values: settings.Values, system: SystemWord
         parts += _beliefs(known.beliefs, values)
     else:
         parts += section("On Linux", text(f"Causes, steps and numbers are told of Linux: sockui explain {topic.title}"))
-    sources = dict(known.sources)
+    sources = {claim: source for claim, source in known.sources.items() if here or claim in ("sentence", "turn")}
     for case in cases if here else ():
         sources |= {f"{case.title}: {claim}": source for claim, source in case.sources.items()}
     return Page(known.name, parts + _see(known.see) + _sources(sources))
@@ -173,38 +174,53 @@ def _setting(topic: Topic, host: Host, system: SystemWords) -> Page:
     parts: tuple[Section, ...] = ()
     for each, one in every:
         about = [found.title for found in map(topics.find, one.topics) if found]
-        parts += section(f"On {each.name}", *_told(one, each, host), fact("About", ", ".join(about)))
-        parts += _sources({one.name: one.source}) if len(every) == 1 else section("", fact("Source", one.source))
+        parts += section(f"On {each.name}", *_told(one, each, host, changing=True), fact("About", ", ".join(about)))
+        parts += _known(each)
     return Page(topic.title, parts)
 
 
 def _settings_of(topic: Topic, host: Host, system: SystemWords) -> tuple[Section, ...]:
-    """The settings of a system that are about a topic."""
-    told = [
-        block
-        for one in system.settings
-        if topic in map(topics.find, one.topics)
-        for block in (*_told(one, system, host), fact("Source", one.source))
-    ]
-    if not told and system.key != LINUX:
-        return section(f"Settings of {system.name}", text("None is known that matters here."))
-    if system.key != LINUX:
-        told.insert(0, text(system.about))
-    return section(f"Settings of {system.name}", *told)
+    """The settings of a system that are about a topic; how those of Linux are changed is on their own pages."""
+    here = system.key == LINUX
+    about = [one for one in system.settings if topic in map(topics.find, one.topics)]
+    told = [block for one in about for block in _told(one, system, host, changing=not here)]
+    if here:
+        more = text("How to change one, for now or for good: sockui explain and its name.")
+        return section("Settings of Linux", *told, more) if told else ()
+    told = told or [text("None is known that is about it.")]
+    if topic.kind != "state":
+        told.append(text("What else this page says is told of Linux."))
+    return section(f"Settings of {system.name}", *told) + _known(system)
 
 
-def _told(one: Setting, system: SystemWords, host: Host) -> Iterable[Block]:
-    """What a setting does, its value, and its commands."""
+def _known(system: SystemWords) -> tuple[Section, ...]:
+    return section(f"How it is known, {system.name}", text(system.about))
+
+
+def _told(one: Setting, system: SystemWords, host: Host, *, changing: bool) -> Iterable[Block]:
+    """What a setting does, its value, and its commands: those that read, and those that change it if asked for."""
+    now = " ".join(host.sysctls.get(one.name, "").split()) if system.key == LINUX else ""
+    values = f"{_default(one)} Now {now} {one.unit}".rstrip() + "." if now else _default(one)
+    yield point(f"{one.name}: {one.text}", values, f"Source: {one.source}")
+    for way in one.ways:
+        on = f"{way.on}: " if way.on else ""
+        if way.read:
+            yield command(way.read, f"{on}reads")
+        for line, effect in ((way.change, way.changes), (way.persist, way.persists)) if changing else ():
+            if line:
+                yield command(line, f"{on}changes settings, {effect}")
+
+
+def _default(one: Setting) -> str:
     unit = f" {one.unit}" if one.unit else ""
-    now = settings.shown(host, [one.name]) if system.key == LINUX else ""
-    yield point(f"{one.name}: {one.text}", f"Default {one.default}{unit}.{f' Now {now}.' if now else ''}")
-    for line, effect in (
-        (one.read, "reads"),
-        (one.change, "changes settings, as root, until the next boot"),
-        (one.persist, "changes settings, as root, for good"),
-    ):
-        if line:
-            yield command(line, effect)
+    if one.gone:
+        return f"Gone {one.gone}; was {one.default}{unit} by default."
+    if one.default[:1].isdigit():
+        told = f"Default {one.default}{unit}"
+    else:
+        told = f"Default: {one.default or 'found in no document'}{f'; in{unit}' if unit else ''}"
+    versions = f" ({one.versions})" if one.versions else ""
+    return f"{told}{versions}{f', set for {one.scope}' if one.scope else ''}."
 
 
 # --- what pages share -----------------------------------------------------------------------------
