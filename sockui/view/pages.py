@@ -18,7 +18,7 @@ from sockui.model import Host
 from sockui.view import settings
 from sockui.view.format import did_you_mean, escape
 from sockui.view.page import Block, Page, Section, command, fact, point, section, text
-from sockui.view.remedy import fill
+from sockui.view.remedy import fill, quote
 
 LINUX = "linux"
 
@@ -53,12 +53,16 @@ def page(topic: Topic, host: Host, limits: Thresholds | None = None, system: Sys
     match topic.kind:
         case "state":
             return _state(topic, host, values, system)
-        case "option" | "error":
-            return _note(topic, host, values, system)
-        case "finding":
-            return _finding(topic, host, values, system)
-        case _:
+        case "setting":
             return _setting(topic, host, system)
+        case "finding":
+            told = _finding(topic, host, values, system)
+        case _:
+            told = _note(topic, host, values, system)
+    if system.key == LINUX:
+        return told
+    first, *_ = told.sections
+    return Page(told.title, (first, *_settings_of(topic, host, system), *_linux_only(topic)))
 
 
 # --- states ---------------------------------------------------------------------------------------
@@ -95,11 +99,16 @@ def _state(topic: Topic, host: Host, values: settings.Values, system: SystemWord
         parts += _refusals([each for case in cases for each in case.do_not], values)
         parts += _beliefs(known.beliefs, values)
     else:
-        parts += section("On Linux", text(f"Causes, steps and numbers are told of Linux: sockui explain {topic.title}"))
+        parts += _linux_only(topic)
     sources = {claim: source for claim, source in known.sources.items() if here or claim in ("sentence", "turn")}
     for case in cases if here else ():
         sources |= {f"{case.title}: {claim}": source for claim, source in case.sources.items()}
     return Page(known.name, parts + _see(known.see) + _sources(sources))
+
+
+def _linux_only(topic: Topic) -> tuple[Section, ...]:
+    name = topic.title.split()[0] if topic.kind == "finding" else topic.title
+    return section("On Linux", text(f"Causes, steps and numbers are told of Linux: sockui explain {quote(name)}"))
 
 
 # --- options and errors ---------------------------------------------------------------------------
@@ -113,7 +122,7 @@ def _note(topic: Topic, host: Host, values: settings.Values, system: SystemWords
         ("What ends it", known.ends),
         ("Costs", known.costs),
         ("Is it a problem", known.problem),
-        ("Settings", settings.shown(host, known.settings) if system.key == LINUX else ""),
+        ("Settings", settings.shown(host, known.settings)),
     )
     parts += section("In short", *(fact(label, fill(words_, values)) for label, words_ in told if words_))
     title = "What it does" if topic.kind == "option" else "Which call says it, and when"
@@ -187,10 +196,7 @@ def _settings_of(topic: Topic, host: Host, system: SystemWords) -> tuple[Section
     if here:
         more = text("How to change one, for now or for good: sockui explain and its name.")
         return section("Settings of Linux", *told, more) if told else ()
-    told = told or [text("None is known that is about it.")]
-    if topic.kind != "state":
-        told.append(text("What else this page says is told of Linux."))
-    return section(f"Settings of {system.name}", *told) + _known(system)
+    return section(f"Settings of {system.name}", *(told or [text("None is known that is about it.")])) + _known(system)
 
 
 def _known(system: SystemWords) -> tuple[Section, ...]:

@@ -109,8 +109,15 @@ def test_a_setting_of_two_systems_is_told_of_both_the_asked_one_first() -> None:
     assert pages.find("_time_wait_interval") == pages.find("tcp_time_wait_interval")
 
 
-def test_other_topics_of_another_system_say_what_is_told_of_linux() -> None:
-    assert "What else this page says is told of Linux." in part("R22", "aix", "Settings of AIX")
+@pytest.mark.parametrize("name", ["R22", "SO_KEEPALIVE", "EADDRNOTAVAIL"])
+def test_other_topics_of_another_system_leave_out_what_is_true_of_linux_only(name: str) -> None:
+    found = page(name, "aix")
+    titles = [each.title for each in found.sections]
+    assert titles == ["", "Settings of AIX", "How it is known, AIX", "On Linux"]
+    assert f"sockui explain {name}" in part(name, "aix", "On Linux")
+
+
+def test_settings_of_another_system_are_found_by_what_they_are_about() -> None:
     assert "tcp_ephemeral_low" in part("R22", "aix", "Settings of AIX")
 
 
