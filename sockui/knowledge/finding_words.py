@@ -21,9 +21,13 @@ from sockui.knowledge.words import (
     cause,
     check_ladder,
     names,
+    sources,
     step,
     variants,
 )
+
+_CLAIMS = ("summary", "severity", "false_positives", "turn", "ends", "causes", "steps", "do_not")
+"""What else a finding's file may give a source of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def finding(name: str) -> FindingWords:
         do_not=tuple(DoNot(table.text("what"), table.done("why")) for table in file.tables("do_not")),
         beliefs=tuple(belief(table) for table in file.tables("beliefs")),
         see=file.texts("see", ()),
-        sources=file.named_texts("sources"),
+        sources=sources(file, ("fires",), _CLAIMS),
     )
     file.end()
     check_ladder(file.name, words.steps)

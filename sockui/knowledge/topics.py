@@ -82,7 +82,7 @@ def _others(topic: Topic) -> tuple[str, ...]:
         case "state":
             return (topic.name, *words.state(topic.name).names)
         case "option" | "error":
-            return notes.note(f"{topic.kind}s", topic.name).names
+            return (topic.name, *notes.note(f"{topic.kind}s", topic.name).names)
         case "finding":
             return (topic.title.split()[0], topic.name)
         case _:

@@ -1,7 +1,7 @@
 """Reads the words: one TOML file per state, situation and runtime, read when first asked for and then kept.
 
-Owns which keys a file has (one that is not expected is an error, so a slip is found by the first reader) and the
-filling of ``{placeholders}``. Must not know sockets: names of conditions and values of
+Owns which keys a file has (one that is not expected, or a claim without its source, is an error, so a slip is found
+by the first reader) and the filling of ``{placeholders}``. Must not know sockets: names of conditions and values of
 placeholders come from ``view``.
 """
 
@@ -46,6 +46,9 @@ THEMES = (
     "udp_drops",
 )
 """What a runtime's tools and usual bugs are about: faults that the program itself can cause or cure."""
+
+STATE_CLAIMS = ("sentence", "turn", "ends", "tunable", "costs", "problem")
+"""What a state's file says, each with its source."""
 
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_.]*)\}")
 
@@ -179,15 +182,15 @@ def state(name: str) -> StateWords:
         ends=file.text("ends"),
         tunable=file.text("tunable"),
         costs=file.text("costs"),
-        problem=file.text("problem", ""),
+        problem=file.text("problem"),
         waits=file.text("waits"),
         entered_by=tuple(_edge(table, "from") for table in file.tables("entered_by")),
         left_by=tuple(_edge(table, "to") for table in file.tables("left_by")),
         ended=variants(file, "ended"),
         situations=file.texts("situations"),
         beliefs=tuple(belief(table) for table in file.tables("beliefs")),
-        see=file.texts("see", ()),
-        sources=file.named_texts("sources"),
+        see=file.texts("see"),
+        sources=sources(file, STATE_CLAIMS),
     )
     file.end()
     return words
@@ -205,7 +208,7 @@ def situation(name: str) -> SituationWords:
         causes=tuple(cause(table) for table in file.tables("causes")),
         steps=tuple(step(table) for table in file.tables("steps")),
         do_not=tuple(DoNot(table.text("what"), table.done("why")) for table in file.tables("do_not")),
-        sources=file.named_texts("sources"),
+        sources=sources(file, ("meaning", "ends"), ("turn", "causes", "steps", "do_not")),
     )
     file.end()
     check_ladder(file.name, words.steps)
@@ -296,6 +299,16 @@ def step(table: File) -> StepWords:
 def belief(table: File) -> Belief:
     """Take a wrong belief."""
     return Belief(table.text("belief"), table.text("truth"), table.done("source"))
+
+
+def sources(file: File, required: Collection[str], others: Collection[str] = ()) -> dict[str, str]:
+    """Take where claims are known from: one of each that is ``required``, and of ``others`` where there is one."""
+    found = file.named_texts("sources")
+    if missing := [claim for claim in required if not found.get(claim)]:
+        raise ValueError(f"{file.name}: no source of {', '.join(missing)}")
+    if unknown := [claim for claim, source in found.items() if claim not in (*required, *others) or not source]:
+        raise ValueError(f"{file.name}: {', '.join(unknown)} in [sources] is no claim, or has no source")
+    return found
 
 
 def _edge(table: File, end: str) -> Edge:

@@ -46,7 +46,7 @@ def escape(text: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about a word that is not known: ``, did you mean "recvq"?``; empty if none is near."""
-    spelt = {name.lower().replace("_", "-"): name for name in known}
+    spelt = {name.lower().replace("_", "-"): name for name in reversed([*known])}  # of equal ones the first
     near = difflib.get_close_matches(word.lower().replace("_", "-"), spelt, 1)
     return f', did you mean "{spelt[near[0]]}"?' if near else ""
 

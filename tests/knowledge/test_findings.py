@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sockui.knowledge import finding_words, words
+from sockui.knowledge import finding_words, topics, words
 from sockui.knowledge.files import File
 from sockui.model import parse_state
 
@@ -65,12 +65,19 @@ def test_there_is_a_file_for_every_rule_and_no_other() -> None:
     "text", ["R02", "r02", " R02 ", "close_wait_read", "close-wait-read", "CLOSE-WAIT-READ", "Close Wait Read"]
 )
 def test_a_rule_is_found_by_its_id_and_its_name(text: str) -> None:
-    assert finding_words.find_finding(text) == "close_wait_read"
+    assert topics.find(text) == topics.Topic("finding", "close_wait_read", "R02 close-wait-read")
 
 
-@pytest.mark.parametrize("text", ["", "R2", "R99", "close-wait", "../states/close"])
+@pytest.mark.parametrize("text", ["", "R2", "R99", "../states/close"])
 def test_what_is_no_rule_is_not_found(text: str) -> None:
-    assert finding_words.find_finding(text) is None
+    assert topics.find(text) is None
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_is_found_by_its_id_whatever_else_is_called_like_its_file(rule: str) -> None:
+    found = topics.find(rule)
+    assert found is not None
+    assert (found.kind, found.name) == ("finding", finding_words.rules()[rule])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -185,6 +192,7 @@ def good() -> dict[str, Any]:
     return {
         "rule": "R99", "title": text, "summary": text, "first": text, "severity": "W.", "fires": "F.",
         "false_positives": ["P."], "turn": [{"who": "nobody", "text": "t."}], "ends": text,
+        "sources": {"fires": "RFC 1"},
     }  # fmt: skip
 
 
@@ -206,6 +214,8 @@ def test_the_least_that_a_file_needs(load: Callable[[dict[str, Any]], finding_wo
         ({"weights": [{"caus": "C"}]}, "cause is missing"),
         ({"without": [{"command": "ss", "why": "y"}]}, "unknown key why"),
         ({"anyone": "yes"}, "anyone must be true or false"),
+        ({"sources": {}}, "no source of fires"),
+        ({"sources": {"fires": "RFC 1", "rule": "RFC 2"}}, "rule in [sources] is no claim"),
         ({"steps": [{"rung": "prevent", "text": "P."}, {"rung": "look", "text": "L."}]}, "order of the ladder"),
     ],
 )

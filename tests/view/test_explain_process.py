@@ -1,15 +1,11 @@
-"""A process in its sockets, and a state in general."""
+"""A process in its sockets."""
 
 from __future__ import annotations
 
-import pytest
-
-from sockui.errors import UsageError
-from sockui.knowledge import words
-from sockui.model import Host, Owner, State
+from sockui.model import Owner, State
 from sockui.tracker import Life
-from sockui.view.explain import GENERIC, ProcessExplanation, explain_process, explain_state
-from tests.view.scenes import CLOSE_WAIT, DEFAULTS, MakeProcess, MakeUpdate
+from sockui.view.explain import ProcessExplanation, explain_process
+from tests.view.scenes import CLOSE_WAIT, MakeProcess, MakeUpdate
 
 
 def test_a_process_in_its_sockets(make_update: MakeUpdate, make_process: MakeProcess) -> None:
@@ -74,48 +70,3 @@ def test_an_unknown_process(make_update: MakeUpdate) -> None:
     assert known.heading == "process 4242"
     assert known.totals == ()
     assert known.oldest == -1
-
-
-@pytest.mark.parametrize(
-    "text", ["close-wait", "CLOSE_WAIT", "FIN_WAIT_2", "ESTAB", "syn-received", "unconn", "TIME-WAIT"]
-)
-def test_explain_state_in_any_spelling(text: str) -> None:
-    page = explain_state(text, DEFAULTS)
-    assert all(len(line) <= 78 for line in page.splitlines())
-    assert "{" not in page
-    assert not page.endswith("\n")
-
-
-@pytest.mark.parametrize("state", list(State))
-def test_explain_every_state_with_live_settings(state: State) -> None:
-    page = explain_state(state.name, DEFAULTS)
-    for edge in words.state(state.name.lower()).left_by:
-        assert f"  {edge.state}: " in page
-
-
-def test_explain_state_uses_this_hosts_settings() -> None:
-    flat = " ".join(explain_state("fin-wait-2", DEFAULTS).split())
-    assert "After close() also tcp_fin_timeout: 1 min." in flat
-    trap = Host("h", "Linux", {"net.ipv4.tcp_fin_timeout": "70"})
-    assert "After close() also tcp_fin_timeout: 20 s." in " ".join(explain_state("fin-wait-2", trap).split())
-
-
-def test_generic_values_cover_every_placeholder() -> None:
-    for state in State:
-        explain_state(state.name, Host("h", "Linux"))
-    assert GENERIC["holder"] == "the application"
-
-
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [
-        ("clos-wait", 'did you mean "CLOSE_WAIT"'),
-        ("fin_wait", "FIN_WAIT"),
-        ("qqq", "states are ESTABLISHED"),
-        ("", "states are"),
-    ],
-)
-def test_an_unknown_state_gets_suggestions(text: str, hint: str) -> None:
-    with pytest.raises(UsageError, match="is not a TCP state") as raised:
-        explain_state(text, DEFAULTS)
-    assert hint in str(raised.value)
