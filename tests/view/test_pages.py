@@ -126,14 +126,9 @@ def test_a_rule_is_found_by_id_in_any_spelling_and_says_everything(rule: str) ->
         assert f'- "{one.belief}"' in part(text, "Believed, and wrong")
 
 
-@pytest.mark.parametrize("rule", set(RULES) - {"R21"})
+@pytest.mark.parametrize("rule", RULES)
 def test_a_rule_is_found_by_its_name(rule: str) -> None:
     assert shown(RULES[rule].replace("_", "-")) == shown(rule)
-
-
-def test_the_state_half_open_comes_before_the_rule_of_that_name() -> None:
-    assert RULES["R21"] == "half_open"
-    assert pages.find("half-open").kind == "state"
 
 
 def test_a_rule_is_explained_with_its_threshold_as_it_is_configured() -> None:
