@@ -1,11 +1,13 @@
 """The command line: which command, which options, which words, and what --help says of them.
 
-Owns the names of commands and options and which belong together. Must not act on one, or know what a filter means.
+Owns the names of commands and options and which belong together, and what is said of them (``handbook.command`` makes
+the man page of it). Must not act on one, or know what a filter means.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,14 +17,19 @@ if TYPE_CHECKING:
     import argparse
 
 _COMMANDS = ("list", "diagnose", "explain", "lab")
-_FORMATS = {"list": ("table", "json", "ndjson", "csv", "markdown"), "diagnose": ("text", "json", "markdown")}
+_FORMATS = {
+    "list": ("table", "json", "ndjson", "csv", "markdown"),
+    "diagnose": ("text", "json", "markdown"),
+    "explain": ("text", "markdown", "html", "man"),
+}
 """What a command can print; the first one unless --format says otherwise."""
 _ONLY = {  # an option's attribute -> the commands that it belongs to
-    "format": ("list", "diagnose"),
+    "format": ("list", "diagnose", "explain"),
     "columns": ("list",),
     "seconds": ("diagnose",),
     "fail_on": ("diagnose",),
     "list": ("lab",),
+    "all": ("explain",),
     "os": ("explain",),
     "texts": ("", "list", "diagnose"),
 }
@@ -39,48 +46,72 @@ FORMS = ("ss", "netstat", "lsof", "proc", "windows", "bsd", "solaris")
 """What --form forces: the keys of ``collector.text.FORMS``, which is not imported to print help."""
 _NEAR = 0.75  # of difflib: a slip or two in a word; what only shares some letters is not suggested
 
-_DESCRIPTION = """\
-What is wrong with the connections on this host, since when, and what to do.
+SUMMARY = "What is wrong with the connections on this host, since when, and what to do."
 
-  sockui [FILTER...]             look at it live
-  sockui diagnose [FILTER...]    print what is wrong, the worst first, the evidence, and what to do
-  sockui list [FILTER...]        print the sockets once
-  sockui explain STATE|FINDING   what a TCP state means and what ends it; what a finding means and what to do
-  sockui lab [STATE...]          make real sockets that are stuck in a state, to try sockui on"""
+COMMANDS = {
+    "sockui [FILTER...]": "look at it live",
+    "sockui diagnose [FILTER...]": "print what is wrong, the worst first, the evidence, and what to do",
+    "sockui list [FILTER...]": "print the sockets once",
+    "sockui explain NAME": "what a state, option, error, finding or setting means, what ends it, what to do",
+    "sockui explain --all": "the handbook: everything that can be explained",
+    "sockui lab [STATE...]": "make real sockets that are stuck in a state, to try sockui on",
+}
+"""How a command is called, and what it does."""
 
-_EPILOG = """\
+FILTERS = """\
 filters are those of ss, and fields by name; words by themselves search in what is shown:
   sockui state close-wait and dport = :443
   sockui 'age > 5m and process ~ java'
-  sockui -- list             searches for the word "list"
+  sockui -- list             searches for the word "list"\
+"""
 
+TEXTS = """\
 pasted text of ss, netstat (Linux, macOS, BSD, Windows, Solaris, HP-UX, AIX), lsof -i and /proc/net/tcp, of any host:
   ss -tanpieOm | sockui list - state close-wait
   sockui diagnose --from 0300.txt --from 0305.txt
   sockui --from incident.txt
 --from may be given several times: in order, several moments of one host; --from web=a.txt --from db=b.txt are two.
-What was recognised, and how many lines were not understood, is said on stderr.
+What was recognised, and how many lines were not understood, is said on stderr.\
+"""
 
+DIAGNOSE = """\
 sockui diagnose looks twice, a second apart; --for 10s and longer also tells how counts develop and when something
 runs out. With a filter it shows the findings of which a socket matches; those about the whole host (settings, memory,
 conntrack) have none. Ctrl-C after the second look prints what is known by then; before it, that and exit code 130.
-It exits 1 only with --fail-on, if a finding that is shown is at least as bad.
+It exits 1 only with --fail-on, if a finding that is shown is at least as bad.\
+"""
 
+EXPLAIN = """\
+sockui explain tells the values of this host's settings; --os NAME the settings of another system. EADDRINUSE and
+EADDRNOTAVAIL take an address and port (:8080, 10.0.0.5:443, [::1]:80, udp:53): who holds it, which ports are left.\
+"""
+
+EXAMPLES = """\
 examples:
   sockui diagnose --format json process ~ java | jq '.findings[].title'
-  sockui diagnose --fail-on critical sport = :8080 || echo "page somebody"
+  sockui diagnose --fail-on critical sport = :8080 || echo "page me"
   sockui list --format json state close-wait | jq '.sockets[].pid'
   sockui list --sort -age --columns process,state,age,remote
   sockui explain close-wait
-  sockui --print-config > sockui.toml && sockui --config sockui.toml
+  sockui explain FIN_WAIT2 --os hpux
+  sockui explain --all --format html > handbook.html
+  sockui --print-config > sockui.toml && sockui --config sockui.toml\
+"""
 
-exit codes: 0 fine; 1 diagnose found something of at least --fail-on; 2 wrong usage or filter; 3 the sockets cannot be
-read; 70 an error in sockui, a report is kept; 74 the output cannot be written; 130 Ctrl-C"""
+EXIT_CODES = {
+    0: "fine",
+    1: "diagnose found something of at least --fail-on",
+    2: "wrong usage or filter",
+    3: "the sockets cannot be read",
+    70: "an error in sockui, a report is kept",
+    74: "the output cannot be written",
+    130: "Ctrl-C",
+}
 
 
 def help_text() -> str:
     """What --help prints."""
-    return _parser().format_help()
+    return parser().format_help()
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, str | None, list[str]]:
@@ -88,16 +119,16 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, str | None, list[st
 
     ``format`` has what the command prints unless an option says otherwise. Raises :class:`UsageError`.
     """
-    parser = _parser()
+    known_options = parser()
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     known, literal = arguments[:cut], arguments[cut + 1 :]
     if "--sort" in known[:-1]:  # `--sort -age`: argparse would take -age for an option
         at = known.index("--sort")
         known[at : at + 2] = [f"--sort={known[at + 1]}"]
-    options, unknown = parser.parse_known_intermixed_args(known)
+    options, unknown = known_options.parse_known_intermixed_args(known)
     if unknown:
         name = unknown[0].split("=")[0]
-        hint = _did_you_mean(name, re.findall(r"--[a-z-]+", parser.format_help())) or ";"
+        hint = _did_you_mean(name, re.findall(r"--[a-z-]+", known_options.format_help())) or ";"
         raise UsageError(f"there is no option {name}{hint} after -- everything is a filter")
     words: list[str] = [word for word in options.words if word != "-"]
     options.texts = (options.texts or []) + ["-"] * (len(options.words) - len(words))
@@ -144,18 +175,21 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
     return f', did you mean "{near[0]}"?' if near else ""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Every option, in groups, with its help."""
     import argparse  # late: `import sockui.cli` stays free
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> None:  # type: ignore[override]  # the same way out as every wrong usage
             raise UsageError(f"{message}\n(sockui --help shows what is understood)")
 
+    commands = "\n".join(f"  {call:<29}{does}" for call, does in COMMANDS.items())
+    codes = "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
     parser = Parser(
         "sockui",
-        usage="sockui [list | diagnose | explain | lab] [FILTER... | STATE...] [options]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        usage="sockui [list | diagnose | explain | lab] [FILTER... | NAME | STATE...] [options]",
+        description=f"{SUMMARY}\n\n{commands}",
+        epilog="\n\n".join((FILTERS, TEXTS, DIAGNOSE, EXPLAIN, EXAMPLES, textwrap.fill(f"exit codes: {codes}", 119))),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
         allow_abbrev=False,
@@ -177,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     texts.add_argument("--show-unread", action="store_true", help="show lines that were not understood, on stderr")
 
-    printing = parser.add_argument_group("sockui list and sockui diagnose")
+    printing = parser.add_argument_group("sockui list, sockui diagnose and sockui explain")
     formats = "; ".join(f"{command}: {'|'.join(names)}" for command, names in _FORMATS.items())
     printing.add_argument("--format", metavar="FORMAT", help=f"{formats}; the first unless said otherwise")
     printing.add_argument("--columns", metavar="A,B,C", help="list: which columns, in this order")
@@ -198,6 +232,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     explaining = parser.add_argument_group("sockui explain")
+    explaining.add_argument("--all", action="store_true", help="everything: the handbook")
     explaining.add_argument("--os", metavar="NAME", help="macos, freebsd, windows, solaris, hpux or aix")
 
     lab = parser.add_argument_group("sockui lab")

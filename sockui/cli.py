@@ -69,7 +69,7 @@ def _run(arguments: list[str]) -> int:
 
         enter_namespace(options.netns)
     if command == "explain":
-        return _explain(" ".join(words), options)
+        return _explain(words, options)
     if command == "lab":
         return _lab(words, only_list=options.list)
     config = _configure(options)
@@ -90,16 +90,33 @@ def _configure(options: argparse.Namespace) -> Config:
     return load(flags, os.environ, Path(options.config) if options.config else None)
 
 
-def _explain(name: str, options: argparse.Namespace) -> int:
+def _explain(words: list[str], options: argparse.Namespace) -> int:
     from sockui.collector.host import HostReader
+    from sockui.handbook import place
+    from sockui.handbook.book import handbook
+    from sockui.handbook.forms import FORMS
     from sockui.view import pages
-    from sockui.view.page import plain
+    from sockui.view.page import Page
 
-    if not name:
-        raise UsageError("say what: sockui explain close-wait, SO_LINGER, EADDRINUSE, R02, tcp_fin_timeout")
+    if options.all and words:
+        raise UsageError("--all explains everything; name nothing beside it")
+    if not (options.all or words):
+        raise UsageError("say what: sockui explain close-wait, SO_LINGER, EADDRINUSE, R02, tcp_fin_timeout; or --all")
+    config, form = _configure(options), FORMS[options.format]
     system = pages.find_system(options.os) if options.os else None
+    if options.all:
+        return _print(form.book(handbook(HostReader().read(), config.thresholds, system)))
+    name, at = place.cut(words)
     topic = pages.find(name)
-    return _print(plain(pages.page(topic, HostReader().read(), _configure(options).thresholds, system)) + "\n")
+    page = pages.page(topic, HostReader().read(), config.thresholds, system)
+    if at:
+        if system:
+            raise UsageError(f"--os {system.key} is another system; {at} is looked for on this host")
+        ask = place.question(topic, at)  # before the sockets are read: a typo is answered at once
+        update = _read_once(config, options)
+        page = Page(page.title, ask(update) + page.sections)
+        _say_about(update, "explain", options)
+    return _print(form.page(page))
 
 
 def _lab(names: list[str], *, only_list: bool) -> int:
@@ -118,15 +135,18 @@ def _list(config: Config, filter_text: str, options: argparse.Namespace) -> int:
         from sockui.moments import last
 
         return _each_host(options, lambda updates: _print_list(last(updates), wanted, config, options))
+    return _print_list(_read_once(config, options), wanted, config, options)
+
+
+def _read_once(config: Config, options: argparse.Namespace) -> Update:
     from sockui.collector import open_collector
     from sockui.tracker import Tracker
 
     collector = open_collector(config.source, options.netns or "")
     try:
-        update = Tracker().update(collector.collect())
+        return Tracker().update(collector.collect())
     finally:
         collector.close()
-    return _print_list(update, wanted, config, options)
 
 
 def _print_list(update: Update, wanted: Query, config: Config, options: argparse.Namespace) -> int:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import sockui
+from sockui.handbook import man
+from sockui.handbook.book import handbook
+from sockui.handbook.command import manual
+from sockui.model import Host
 
 ROOT = Path(sockui.__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SOURCES = sorted((ROOT / "sockui").rglob("*.py"))
+WHEEL = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+BUILDING = {ROOT / name for name in WHEEL["exclude"]}
+SOURCES = sorted(set((ROOT / "sockui").rglob("*.py")) - BUILDING)
 
 
 def declared() -> set[str]:
@@ -66,6 +74,32 @@ def test_the_installed_program_is_this_one() -> None:
     program = Path(sys.executable).with_name("sockui")
     shown = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout == f"sockui {sockui.__version__}\n"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="hatchling is not installed")
+class TestWheel:
+    @pytest.fixture(scope="class")
+    def wheel(self, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+        """The wheel of these sources, as an installation builds it."""
+        directory = tmp_path_factory.mktemp("wheel")
+        command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory)]
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        return zipfile.ZipFile(next(directory.glob("*.whl")))
+
+    def test_it_has_the_man_pages_without_a_value_of_this_host(self, wheel: zipfile.ZipFile) -> None:
+        place = f"sockui-{sockui.__version__}.data/data/share/man"
+        pages = {"man1/sockui.1": manual(), "man7/sockui.7": man.book(handbook(Host("", "")))}
+        assert [name for name in wheel.namelist() if "/man/" in name] == [f"{place}/{name}" for name in pages]
+        for name, page in pages.items():
+            assert wheel.read(f"{place}/{name}").decode("ascii") == page
+
+    def test_it_has_every_source_and_nothing_that_only_builds_it(self, wheel: zipfile.ZipFile) -> None:
+        held = {name for name in wheel.namelist() if name.endswith(".py")}
+        assert held == {str(source.relative_to(ROOT)) for source in SOURCES}
+
+    def test_it_has_every_file_of_words(self, wheel: zipfile.ZipFile) -> None:
+        words = {str(path.relative_to(ROOT)) for path in (ROOT / "sockui").rglob("*.toml")}
+        assert words - set(wheel.namelist()) == set()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -75,16 +75,20 @@ class PortGauge:
 
 
 def gauges(
-    sockets: SocketArray, ages: AgeArray, host: Host, present: NDArray[np.bool_] | None = None
+    sockets: SocketArray,
+    ages: AgeArray,
+    host: Host,
+    present: NDArray[np.bool_] | None = None,
+    least: float = LEAST_SHARE,
 ) -> list[PortGauge]:
-    """Gauge every (source, destination, port) with at least LEAST_SHARE of its ports used, the fullest first.
+    """Gauge every (source, destination, port) with at least ``least`` of its ports used, the fullest first.
 
     ``sockets`` (n,) SOCKET, ``ages`` (n,) AGE, ``present`` (n,) bool: which rows are there (None: all). Only
     connections that we opened count: those whose port lies in the range and is not listened on. Empty if the
     range cannot be read.
     """
     usable = usable_ports(sockets, host, present)
-    floor = max(LEAST_SHARE * usable.sum(), 1.0)
+    floor = max(least * usable.sum(), 1.0)
     rows = np.flatnonzero(usable[sockets["local_port"]] & _tcp(sockets, present))
     if len(rows) < floor:
         return []

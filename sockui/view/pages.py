@@ -205,7 +205,7 @@ def _known(system: SystemWords) -> tuple[Section, ...]:
 
 def _told(one: Setting, system: SystemWords, host: Host, *, changing: bool) -> Iterable[Block]:
     """What a setting does, its value, and its commands: those that read, and those that change it if asked for."""
-    now = " ".join(host.sysctls.get(one.name, "").split()) if system.key == LINUX else ""
+    now = " ".join(host.sysctls.get(one.name, "").split()) if system.key == LINUX and host.name else ""
     values = f"{_default(one)} Now {now} {one.unit}".rstrip() + "." if now else _default(one)
     yield point(f"{one.name}: {one.text}", values, f"Source: {one.source}")
     for way in one.ways:

@@ -1,7 +1,7 @@
-"""Who holds a port, until when, and what bind() would meet; how many ports are left towards a destination.
+"""Who holds a port, until when, and what bind() would meet: what ``sockui explain EADDRINUSE :8080`` says.
 
 Owns the judgement which sockets are in the way of a bind() and what options change, and its words. Must not know the
-page that it becomes part of, or count the ports of a destination itself (``diagnosis.ports``).
+page that it becomes part of.
 
 In the way is (net/ipv4/inet_connection_sock.c:inet_csk_bind_conflict; measured on Linux 6.18)::
 
@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from sockui.ages import TIMER_LATE_MS
 from sockui.collector.processes import user_name
 from sockui.collector.text.endpoint import V4, colon
-from sockui.diagnosis.ports import LEAST_SHARE, PortGauge, gauges, usable_ports
 from sockui.errors import UsageError
 from sockui.model import Known, Owner, Protocol, State, state_name
 from sockui.tracker import Life, Update
@@ -351,48 +350,3 @@ class _Port:
         pids = sorted({pid for index in self.rows[:LISTED].tolist() for pid, _ in Facts(self.update, index).holders})
         if pids:
             yield command(f"ps -o pid,ppid,user,lstart,args -p {','.join(map(str, pids))}", "reads")
-
-
-def destination(update: Update, wanted: Endpoint) -> tuple[Section, ...]:
-    """Say how many TCP ports each local address uses towards a destination (wildcard: any), and when more come free."""
-    present, sockets, host = update.life < Life.MISSED, update.sockets, update.snapshot.host
-    usable = usable_ports(sockets, host, present)
-    rows = np.flatnonzero(present & (sockets["protocol"] == Protocol.TCP) & (sockets["remote_port"] == wanted.port))
-    rows = rows[usable[sockets["local_port"][rows]]]
-    if not wanted.wildcard:
-        same = (sockets["remote_high"][rows] == wanted.high) & (sockets["remote_low"][rows] == wanted.low)
-        rows = rows[same]
-    full = [gauge for gauge in gauges(sockets, update.ages, host, present) if np.isin(gauge.rows[0], rows)]
-    if not usable.any():
-        said = "net.ipv4.ip_local_port_range cannot be read, or leaves no port: what is left cannot be counted."
-    elif not full:
-        share = f"{LEAST_SHARE:.0%} of its {count(int(usable.sum()))} ports"
-        said = f"{number(len(rows), 'connection')} to {wanted}; no local address uses {share}: ports are left."
-    elif full[0].used >= full[0].usable:
-        said = f"No port is left from {address(*full[0].source, 6)}: connect() to {wanted} fails with EADDRNOTAVAIL."
-    else:
-        said = f"No local address is seen to have used up its ports towards {wanted}; the fullest come first."
-    look = from_outside(f"ss -Htanpo {quote(f'dport = :{wanted.port}')}", host.namespace)
-    return (
-        *section("", text(said)),
-        *section("Local ports used", *(_gauge(update, gauge) for gauge in full)),
-        *section("Look", command(("sudo " if update.snapshot.coverage.fix else "") + look, "reads")),
-    )
-
-
-def _gauge(update: Update, gauge: PortGauge) -> Block:
-    """One local address towards one destination."""
-    sockets, rows = update.sockets, gauge.rows
-    ends = f"{address(*gauge.source, 6)} to {endpoint(address(*gauge.destination, 6), gauge.port)}"
-    states = ", ".join(f"{count(amount)} {state.name}" for state, amount in gauge.by_state.items())
-    pids, numbers = np.unique(sockets["pid"][rows[sockets["pid"][rows] > 0]], return_counts=True)
-    most = Facts(update, int(rows[0])).name(int(pids[np.argmax(numbers)])) if len(pids) else ""
-    waiting = rows[(sockets["state"][rows] == State.TIME_WAIT) & (sockets["known"][rows] & int(Known.TIMER) > 0)]
-    free = "No timer frees one: a port comes free when a connection ends."
-    if len(waiting) and gauge.time_wait_counted:
-        first, last = (at_most(int(end(sockets["timer_ms"][waiting])) + TIMER_LATE_MS) for end in (np.min, np.max))
-        free = f"The first TIME_WAIT ends within {first}, the last within {last}."
-    elif len(waiting):
-        free = f"connect() takes over a TIME_WAIT after {gauge.holding_seconds:g} s: {count(gauge.reusable)} more now."
-    held = f"Most are held by {most} ({count(int(numbers.max()))})." if most else ""
-    return point(f"{ends}: {count(gauge.used)} of {count(gauge.usable)} ports used; {states}", held, free)

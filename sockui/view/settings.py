@@ -32,7 +32,7 @@ class Values(dict[str, str]):
 def value(host: Host, name: str) -> str:
     """The value of a sysctl, or that it is not known; then its default, if no machine differs in that."""
     default = _defaults().get(name, "")
-    return host.sysctls.get(name, "").strip() or (f"{default} by default" if default else "not known")
+    return host.sysctls.get(name, "").strip() or (f"{default} (default)" if default else "not known")
 
 
 @cache
@@ -42,11 +42,16 @@ def _defaults() -> dict[str, str]:
     return {name: default for name, default in known.items() if default.isdecimal()}
 
 
+def usual(host: Host) -> Host:
+    """The same host with the settings that Linux has unless somebody changes them."""
+    return dataclasses.replace(host, sysctls=_defaults())
+
+
 def times(host: Host) -> dict[str, str]:
     """The times that the settings lead to, for texts; of a host that tells no setting those of the defaults."""
     if not host.sysctls and _defaults():
-        usual = times(dataclasses.replace(host, sysctls=_defaults()))
-        return {name: text if text == UNKNOWN_TIME else f"{text} by default" for name, text in usual.items()}
+        defaults = times(usual(host))
+        return {name: text if text == UNKNOWN_TIME else f"{text} (default)" for name, text in defaults.items()}
     retries, fin_timeout = host.number("net.ipv4.tcp_synack_retries"), host.number("net.ipv4.tcp_fin_timeout")
     return {
         "retries2_life": _text(unanswered_ms(host, orphan=False)),

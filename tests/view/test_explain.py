@@ -260,7 +260,7 @@ def test_of_settings_that_nobody_can_read_the_default_is_told_as_such(make_updat
         "retransmits": 3,
     }
     ends = explain(make_update([row | {"owner": Owner.KERNEL}], host=Host("h", "Linux")), 0).ends
-    assert "after 1 min 42 s by default (tcp_orphan_retries=0 by default)" in ends
+    assert "after 1 min 42 s (default) (tcp_orphan_retries=0 (default))" in ends
     assert "until then" not in ends
 
 

@@ -11,8 +11,9 @@ import pytest
 from sockui.errors import UsageError
 from sockui.model import Coverage, Host, Known, Owner, Process, Protocol, State
 from sockui.tracker import Life, Update
+from sockui.view.destination import destination
 from sockui.view.page import Page, Section, plain
-from sockui.view.port import Verdict, destination, holders, judge, parse_endpoint
+from sockui.view.port import Verdict, holders, judge, parse_endpoint
 
 MakeUpdate = Callable[..., Update]
 MakeProcess = Callable[..., Process]
@@ -236,7 +237,14 @@ def test_a_destination_with_ports_left(make_update: MakeUpdate) -> None:
     assert "No timer frees one" in text
     assert words(destination(update, parse_endpoint(":443"))).count("5 of 20 ports used") == 1
     other = words(destination(update, parse_endpoint("10.0.0.6:443")))
-    assert "0 connections to 10.0.0.6:443; no local address uses 10% of its 20 ports" in other
+    assert "This host has opened no connection to 10.0.0.6:443: all 20 ports are left." in other
+    one = make_update(way(range(40_000, 40_001), State.ESTABLISHED), host=HOST)
+    assert "1 of 20 ports used" in words(destination(one, parse_endpoint("10.0.0.5:443")))
+
+
+def test_udp_needs_no_port_towards_a_destination(make_update: MakeUpdate) -> None:
+    with pytest.raises(UsageError, match="TCP only"):
+        destination(make_update([], host=HOST), parse_endpoint("udp:53"))
 
 
 def test_a_range_that_cannot_be_read_is_not_judged(make_update: MakeUpdate) -> None:
