@@ -22,7 +22,7 @@ lint: .venv/developing  ## style, types and the layers
 
 check: lint test
 
-bench: .venv/developing  ## speed and memory beside ss, measured in the same run: make bench ARGS="keys --sockets 10000"
+bench: .venv/developing  ## the budget beside ss, htop and others, in one run: make bench ARGS="keys --sockets 10000"; ARGS=--help
 	@$(BIN)/python -m tests.bench.run $(ARGS)
 
 screenshots: .venv/developing  ## made anew from the lab's real sockets

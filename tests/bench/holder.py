@@ -1,19 +1,23 @@
 """A process that holds sockets for the benchmarks: python holder.py NAME ADDRESS SOCKETS.
 
-Owns the sockets: connections to itself over one loopback address, both ends held. Every tenth connection is half closed
-(FIN_WAIT2 and CLOSE_WAIT), every tenth has unread bytes. Ends when its stdin closes, however its parent dies.
-Imports the standard library only: a hundred thousand sockets are a few of these.
+Owns the sockets: connections to itself over one loopback address and two ports, both ends held. Every tenth connection
+is half closed (FIN_WAIT2 and CLOSE_WAIT), every tenth has unread bytes; a twentieth of the sockets is in TIME_WAIT,
+which nobody holds, until they are sixty seconds old. Ends when its stdin closes, however its parent dies.
+Imports the standard library only: a million sockets are sixty of these.
 """
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import socket
 import struct
 import sys
 from collections import deque
 
-PORT = 8080  # below the ephemeral ports: sorted by remote endpoint, the accepted ends are together
+PORTS = (8080, 8443)  # below the ephemeral ports: sorted by remote endpoint, the accepted ends are together
+WAITING = 20  # one socket in so many is in TIME_WAIT
+_BIND_ADDRESS_NO_PORT = 24  # include/uapi/linux/in.h; Python has no name for it before 3.12
 _RESET = struct.pack("ii", 1, 0)  # struct linger: close() leaves no TIME_WAIT
 
 Pair = tuple[socket.socket, socket.socket]  # connected and accepted end
@@ -23,42 +27,59 @@ class Holder:
     """``sockets`` sockets of connections over ``address``."""
 
     def __init__(self, address: str, sockets: int) -> None:
-        self._listener = socket.socket()
-        self._listener.bind((address, PORT))
-        self._listener.listen(16)
+        self._listeners = [socket.create_server((address, port), backlog=16) for port in PORTS]
         self._pairs: deque[Pair] = deque()
         self._made = 0
-        self.connect(sockets // 2)
+        pairs = (sockets - sockets // WAITING - len(PORTS)) // 2
+        self._waiting = sockets - len(PORTS) - 2 * pairs
+        self._connect(pairs)
+        self.wait()
 
-    def connect(self, pairs: int) -> None:
-        """Make connections."""
-        for _ in range(pairs):
-            client = socket.create_connection(self._listener.getsockname())
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            server = self._listener.accept()[0]
-            if self._made % 10 == 3:
-                client.shutdown(socket.SHUT_WR)
-            elif self._made % 10 == 7:
-                client.send(b"unread")
-            self._pairs.append((client, server))
-            self._made += 1
+    def wait(self) -> None:
+        """Leave a twentieth in TIME_WAIT: the end that closes first is."""
+        for _ in range(self._waiting):
+            client, server = self._pair()
+            client.close()
+            server.close()
 
     def churn(self, sockets: int) -> None:
         """Close the oldest sockets and make as many new ones."""
         for _ in range(sockets // 2):
             for end in self._pairs.popleft():
                 end.close()
-        self.connect(sockets // 2)
+        self._connect(sockets // 2)
 
     def poke(self, sockets: int) -> None:
         """Let one byte arrive at as many accepted ends: those with the highest remote ports."""
-        open_ones = [client for number, (client, _) in enumerate(self._pairs) if number % 10 != 3]
-        for client in sorted(open_ones, key=lambda client: client.getsockname()[1])[-sockets:]:
-            client.send(b"x")
+        highest = sorted((client for client, _ in self._pairs), key=lambda client: client.getsockname()[1])
+        while sockets and highest:
+            with contextlib.suppress(BrokenPipeError):  # half closed
+                highest.pop().send(b"x")
+                sockets -= 1
+
+    def _pair(self) -> Pair:
+        listener = self._listeners[self._made % len(PORTS)]
+        self._made += 1
+        address, port = listener.getsockname()
+        client = socket.socket()
+        client.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)  # the port is chosen when it connects
+        client.bind((address, 0))  # else it is 127.0.0.1, whatever the destination
+        client.connect((address, port))
+        return client, listener.accept()[0]
+
+    def _connect(self, pairs: int) -> None:
+        for _ in range(pairs):
+            client, server = self._pair()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            if self._made % 10 == 3:
+                client.shutdown(socket.SHUT_WR)
+            elif self._made % 10 == 7:
+                client.send(b"unread")
+            self._pairs.append((client, server))
 
 
 def main() -> None:
-    """Make the sockets, say so, and do what stdin says: "churn N" or "poke N"."""
+    """Make the sockets, say so, and do what stdin says: "wait", "churn N" or "poke N"."""
     name, address, sockets = sys.argv[1:]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -67,8 +88,13 @@ def main() -> None:
     holder = Holder(address, int(sockets))
     print("ready", flush=True)
     for line in sys.stdin:
-        what, number = line.split()
-        {"churn": holder.churn, "poke": holder.poke}[what](int(number))
+        match line.split():
+            case ["wait"]:
+                holder.wait()
+            case ["churn", number]:
+                holder.churn(int(number))
+            case ["poke", number]:
+                holder.poke(int(number))
         print("ready", flush=True)
 
 

@@ -1,8 +1,9 @@
 """From a key press to the last byte of its paint, in the real program on a pty, while it polls every second.
 
-A busy host and a small one in turns, and the busy one with polling paused: that tells what the poll costs a key. The
-order is by inode, of which no two are equal: whatever key is pressed, the screen has to change.
-Keys come at irregular moments, so that they meet every part of a poll.
+A busy host and a small one in turns, and once the busy one with polling paused: that tells what the poll costs a key.
+The order is by inode, the largest first, of which no two are equal but those of TIME_WAIT, which have none and stand
+last: whatever key is pressed, the screen has to change. Keys come at irregular moments, so that they meet every part
+of a poll.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from tests.bench.crowd import NAME, Crowd
-from tests.bench.figures import Line, Peer, Spread, quantile
+from tests.bench.crowd import NAME, Scene
+from tests.bench.figures import Beside, Line, Spread, quantile
 from tests.bench.terminal import SOCKUI, UNANSWERED, Program
 
 AT_MOST = 50  # ms
-PRESSES = 10  # of each kind in each repeat
+PRESSES = 7  # of each kind in each repeat
 _TYPED = "127.0.0.1:"
-_BETWEEN = (0.02, 0.3)  # s
+_BETWEEN = (0.02, 0.2)  # s
 _random = random.Random(1)
 
 
-def _alternating(*keys: str) -> Callable[[Program], list[float]]:
+def _alternating(*keys: str, before: str = "", after: str = "") -> Callable[[Program], list[float]]:
     def press(program: Program) -> list[float]:
-        return [_press(program, keys[number % len(keys)]) for number in range(PRESSES)]
+        for key in before:
+            program.press(key)
+        times = [_press(program, keys[number % len(keys)]) for number in range(PRESSES)]
+        for key in after:
+            program.press(key)
+        return times
 
     return press
 
@@ -47,43 +53,43 @@ KINDS = {
     "page down and up": _alternating("\x1b[6~", "\x1b[5~"),
     "reverse the sort": _alternating("S"),
     "a letter of a filter": _typing,
-    "switch the view": _alternating("3", "2"),
+    "switch the view": _alternating("3", "1", "2", after="2"),
+    "fold and unfold the tree": _alternating("h", "l", before="3g", after="2"),
 }
 
 
-def measure(busy: Crowd, small: Crowd, repeats: int) -> Iterator[Line]:
+def measure(scene: Scene) -> Iterator[Line]:
     """p95 of each kind of key."""
-    command = [*SOCKUI, "--interval", "1", "--sort", "inode"]
-    small.enter()
+    command = [*SOCKUI, "--interval", "1", "--sort", "-inode"]
+    scene.small.enter()
+    live: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    still: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    few: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with Program(command) as at_small:
-        busy.enter()
+        scene.crowd.enter()
         with Program(command) as at_busy:
             for program in (at_small, at_busy):
                 program.wait_for(NAME.encode())
                 _pause(program)
-            live: dict[str, list[float]] = {kind: [] for kind in KINDS}
-            paused: dict[str, list[float]] = {kind: [] for kind in KINDS}
-            few: dict[str, list[float]] = {kind: [] for kind in KINDS}
-            for _ in range(repeats):
-                _round(at_busy, paused)
+            _round(at_busy, still)
+            for _ in range(scene.repeats):
                 for program, times in ((at_busy, live), (at_small, few)):
                     _go_on(program)
                     _round(program, times)
                     _pause(program)
     for kind in KINDS:
-        beside, still = _p95(few[kind]), quantile(paused[kind], 0.95)
-        ours = _p95(live[kind])
-        causes = ["the poll holds the interpreter"] if still < ours.typical / 1.5 else []
-        if still > AT_MOST or not causes:
-            causes.append("the work of the key itself")
+        ours, beside = _p95(live[kind]), _p95(few[kind])
         yield Line(
-            f"Key press to paint at {busy.sockets:,} sockets, p95 [median-most]: {kind}",
+            f"keys: {kind} (p95 [median-most])",
+            scene.crowd.sockets,
             "ms",
             ours,
-            (Peer(f"the same at {small.sockets} sockets", beside, ours.typical / beside.typical, 1.5),),
-            at_most=AT_MOST,
-            limited_by=" and ".join(causes),
-            note=f"with polling paused {still:.1f} ms{_unanswered(live[kind])}",
+            (
+                Beside(f"the same at {scene.small.sockets} sockets", beside, ours.typical / beside.typical, 1.5),
+                Beside.limit(ours, AT_MOST),
+            ),
+            profile=f"with polling paused {quantile(still[kind], 0.95):.1f} ms, "
+            f"median {statistics.median(still[kind]):.1f} ms{_unanswered(live[kind])}",
         )
 
 
@@ -99,7 +105,7 @@ def _pause(program: Program) -> None:
 
 def _go_on(program: Program) -> None:
     program.press("p")
-    time.sleep(1)
+    time.sleep(1)  # it polls
 
 
 def _unanswered(values: list[float]) -> str:

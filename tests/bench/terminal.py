@@ -1,6 +1,7 @@
 """A program on a pseudo terminal of its own, and when it writes how much.
 
-Owns the pty and the time stamps of output. Must not know what the program shows.
+Owns the pty, the time stamps of output, the speed at which it is read, and what a terminal answers by itself. Must not
+know what the program shows.
 """
 
 from __future__ import annotations
@@ -20,35 +21,59 @@ QUIET = 0.15
 """Seconds without output after which an answer is taken to be complete. It comes in parts: at 100,000 sockets the echo
 of a typed letter is painted 50 ms before the table is, and with 0.03 here the echo would be all that is measured."""
 UNANSWERED = 1.0  # s without any output: counted as that long
-_KEPT = 1 << 18  # bytes of output kept to be searched
-_TICKS = os.sysconf("SC_CLK_TCK")
 SOCKUI = (sys.executable, "-m", "sockui")
+_KEPT = 1 << 18  # bytes of output kept to be searched
+_STEP = 0.02  # s between two reads of a slow line
+_BITS = 10  # a byte on a serial line: a start bit, eight of data, a stop bit
+_CPU_CLOCK = 2  # CPUCLOCK_SCHED of clock_getcpuclockid(3): exact, where /proc/PID/stat counts 10 ms ticks
+_ASKED = re.compile(rb"\x1b\[(?:5n|6n|0?c|\?2026\$p)")
+_PAINTED = b"\x1b[?2026l"  # what ends each paint, for a terminal that says that it knows synchronized output
+_ANSWERS = {
+    b"\x1b[5n": b"\x1b[0n",
+    b"\x1b[6n": b"\x1b[1;1R",
+    b"\x1b[c": b"\x1b[?62;22c",
+    b"\x1b[0c": b"\x1b[?62;22c",
+}
+_SYNCHRONIZED = {b"\x1b[?2026$p": b"\x1b[?2026;2$y"}
 
 
 def environment() -> dict[str, str]:
-    """A terminal with true colours, and nobody's configuration."""
-    personal = ("SOCKUI_", "TEXTUAL", "NO_COLOR")
+    """A terminal with true colours, nobody's configuration, and the sockets in view at once."""
+    personal = ("SOCKUI_", "TEXTUAL", "NO_COLOR", "SSH_", "LC_", "LANG")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(personal)}
-    return kept | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_CONFIG_HOME": "/nonexistent"}
+    ours = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_CONFIG_HOME": "/nonexistent"}
+    return kept | ours | {"LANG": "C.UTF-8", "SOCKUI_VIEW": "sockets"}
 
 
 class Program:
-    """``command`` on a pty, from construction to :meth:`close`. Its output is always read at once."""
+    """``command`` on a pty, from construction to :meth:`close`. Its output is read at once unless ``rate`` is set.
 
-    def __init__(self, command: Sequence[str], columns: int = 120, lines: int = 36) -> None:
+    ``synchronized``: the terminal says that it knows synchronized output, so that paints can be counted.
+    """
+
+    rate: int | None = None
+    """Bits per second of the line that the terminal hangs on; None: as fast as it comes."""
+
+    def __init__(
+        self, command: Sequence[str], columns: int = 120, lines: int = 36, *, synchronized: bool = False
+    ) -> None:
+        self._answers = _ANSWERS | (_SYNCHRONIZED if synchronized else {})
         self._terminal, inside = os.openpty()
         termios.tcsetwinsize(inside, (lines, columns))
         self._changed = threading.Condition()
         self._text = bytearray()
+        self._unasked = b""  # output that may be the beginning of a question
         self._last = 0.0  # CLOCK_MONOTONIC s of the last output
         self._written = 0
+        self._paints = 0
         self._ended = False
         self._begun = time.monotonic()
         self._process = subprocess.Popen(
             command, stdin=inside, stdout=inside, stderr=inside, start_new_session=True, env=environment()
         )
         os.close(inside)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def __enter__(self) -> Self:
         return self
@@ -58,10 +83,16 @@ class Program:
 
     @property
     def written(self) -> int:
-        """Bytes written to the terminal so far."""
+        """Bytes that the terminal has received so far. A program that has ended ends the bench: silence is no merit."""
+        self._running()
         return self._written
 
-    def wait_for(self, pattern: bytes, timeout: float = 60.0) -> float:
+    @property
+    def paints(self) -> int:
+        """Paints that the terminal has received so far; of a ``synchronized`` one."""
+        return self._paints
+
+    def wait_for(self, pattern: bytes, timeout: float = 120.0) -> float:
         """Wait until the output matches; seconds from the start of the program to the output that made it so."""
         expression = re.compile(pattern)
         with self._changed:
@@ -69,17 +100,28 @@ class Program:
                 raise SystemExit(f"{pattern!r} did not come; the last output was {bytes(self._text[-500:])!r}")
             return self._last - self._begun
 
+    def _running(self) -> None:
+        if self._ended or not self._reader.is_alive():
+            raise SystemExit(
+                f"the program ended while it was measured; its last output was {bytes(self._text[-500:])!r}"
+            )
+
     def settle(self, quiet: float = QUIET, timeout: float = 5.0) -> None:
         """Wait until nothing was written for a while."""
         deadline = time.monotonic() + timeout
         while (now := time.monotonic()) - self._last < quiet and now < deadline:
             time.sleep(0.002)
 
+    def send(self, key: str) -> None:
+        """Send a key, or what a terminal says, and wait for nothing."""
+        self._running()
+        os.write(self._terminal, key.encode())
+
     def press(self, key: str) -> float:
         """Send a key; seconds until the last byte of output before the next silence."""
         self.settle()
         sent = time.monotonic()
-        os.write(self._terminal, key.encode())
+        self.send(key)
         while True:
             time.sleep(0.001)
             now, last = time.monotonic(), self._last
@@ -89,9 +131,9 @@ class Program:
                 return UNANSWERED
 
     def cpu_seconds(self) -> float:
-        """CPU time of the program, user and system."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        """CPU time of the program, user and system, of all its threads."""
+        self._running()
+        return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
 
     def rss_mib(self) -> float:
         """Resident memory, MiB."""
@@ -107,18 +149,34 @@ class Program:
 
     def _read(self) -> None:
         while True:
+            size = 1 << 16
+            if rate := self.rate:
+                time.sleep(_STEP)  # the line is busy with what was read before
+                size = max(1, int(rate / _BITS * _STEP))
             try:
-                data = os.read(self._terminal, 1 << 16)
+                data = os.read(self._terminal, size)
             except OSError:  # EIO: nobody has the other side open any more
                 data = b""
             with self._changed:
                 if data:
-                    self._last = time.monotonic()
-                    self._written += len(data)
-                    self._text += data
-                    del self._text[:-_KEPT]
+                    self._take(data)
                 self._ended = not data
                 self._changed.notify_all()
             if not data:
                 os.close(self._terminal)
                 return
+
+    def _take(self, data: bytes) -> None:
+        self._last = time.monotonic()
+        self._written += len(data)
+        self._text += data
+        del self._text[:-_KEPT]
+        looked_at = self._unasked + data
+        self._paints += looked_at.count(_PAINTED)
+        end = 0
+        for match in _ASKED.finditer(looked_at):
+            end = match.end()
+            if answer := self._answers.get(match[0]):
+                os.write(self._terminal, answer)
+        escape = looked_at.rfind(b"\x1b", max(end, len(looked_at) - len(_PAINTED) + 1))
+        self._unasked = b"" if escape < 0 else looked_at[escape:]
