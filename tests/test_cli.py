@@ -7,9 +7,9 @@ import csv
 import io
 import json
 import os
-import re
 import platform
 import pty
+import re
 import signal
 import socket
 import stat
