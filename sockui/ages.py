@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sockui.model import Host, Known, Protocol, SocketArray, State, Timer
+from sockui.model.sockets import PIECE, Rows
 
 
 class AgeSource(IntEnum):
@@ -64,48 +65,39 @@ def bounds(sockets: SocketArray, host: Host, uptime: float, dump_seconds: float 
     """
     ages = np.zeros(len(sockets), AGE)
     ages["max_ms"] = -1
-    tcp = sockets["protocol"] == Protocol.TCP
-    state = np.where(tcp, sockets["state"], 0)
-    known = sockets["known"]
     late = round(dump_seconds * 1000)
-    fin_wait2_orphan = partial(_fin_wait2_orphan, seconds=host.number("net.ipv4.tcp_fin_timeout"))
-
-    for mask, bound in (
-        ((state == State.TIME_WAIT) & _has(known, Known.TIMER), _time_wait),
-        ((state == State.FIN_WAIT2) & _has(known, Known.TIMER) & (sockets["inode"] == 0), fin_wait2_orphan),
-        ((state == State.FIN_WAIT2) & _has(known, Known.INFO) & (sockets["inode"] != 0), _fin_wait2_held),
-        ((state == State.CLOSE_WAIT) & _has(known, Known.INFO), _close_wait),
-        ((state == State.CLOSING) & _has(known, Known.COUNTERS), _closing),
-        (((state == State.FIN_WAIT1) | (state == State.LAST_ACK)) & _has(known, Known.COUNTERS), _fin_unacknowledged),
-        ((state == State.SYN_SENT) & _has(known, Known.INFO | Known.TIMER), _syn_sent),
-        ((state == State.SYN_RECV) & _has(known, Known.MINI | Known.TIMER), _syn_recv),
-        ((state == State.ESTABLISHED) & _has(known, Known.INFO), _established),
-    ):
-        rows = np.flatnonzero(mask)
-        if len(rows):
-            least, most, source = bound(_Rows(sockets, rows))
-            ages["min_ms"][rows] = np.maximum(least - JIFFY_MS, 0)
-            ages["max_ms"][rows] = np.where(most < 0, -1, np.maximum(most, least) + JIFFY_MS + late)
-            ages["source"][rows] = source
+    fin_wait2_seconds = host.number("net.ipv4.tcp_fin_timeout")
+    for start in range(0, len(sockets), PIECE):
+        _bound(sockets[start : start + PIECE], ages[start : start + PIECE], fin_wait2_seconds, late)
     if uptime * 1000 >= COUNTER_MS:  # an older socket may look young, but for those that a timer ends
         ages["max_ms"][(ages["source"] == AgeSource.LAST_ACK) | (ages["source"] == AgeSource.BUSY)] = -1
     ages["source"][(ages["min_ms"] == 0) & (ages["max_ms"] < 0)] = AgeSource.NONE
     return ages
 
 
-class _Rows:
-    """Some rows of a socket array, column by column: gathering whole records would copy all of them."""
-
-    def __init__(self, sockets: SocketArray, rows: NDArray[np.intp]) -> None:
-        self._sockets = sockets
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        column: NDArray[Any] = self._sockets[name][self._rows]
-        return column
+def _bound(sockets: SocketArray, ages: AgeArray, fin_wait2_seconds: int | None, late: int) -> None:
+    """Fill in the ages of some sockets; ``late`` is in ms."""
+    state = np.where(sockets["protocol"] == Protocol.TCP, sockets["state"], 0)
+    known, inode = sockets["known"].copy(), sockets["inode"]
+    fin_wait2_orphan = partial(_fin_wait2_orphan, seconds=fin_wait2_seconds)
+    for mask, groups, bound in (
+        (state == State.TIME_WAIT, Known.TIMER, _time_wait),
+        ((state == State.FIN_WAIT2) & (inode == 0), Known.TIMER, fin_wait2_orphan),
+        ((state == State.FIN_WAIT2) & (inode != 0), Known.INFO, _fin_wait2_held),
+        (state == State.CLOSE_WAIT, Known.INFO, _close_wait),
+        (state == State.CLOSING, Known.COUNTERS, _closing),
+        ((state == State.FIN_WAIT1) | (state == State.LAST_ACK), Known.COUNTERS, _fin_unacknowledged),
+        (state == State.SYN_SENT, Known.INFO | Known.TIMER, _syn_sent),
+        (state == State.SYN_RECV, Known.MINI | Known.TIMER, _syn_recv),
+        (state == State.ESTABLISHED, Known.INFO, _established),
+    ):
+        rows = np.flatnonzero(mask)
+        rows = rows[_has(known[rows], groups)]
+        if len(rows):
+            least, most, source = bound(Rows(sockets, rows))
+            ages["min_ms"][rows] = np.maximum(least - JIFFY_MS, 0)
+            ages["max_ms"][rows] = np.where(most < 0, -1, np.maximum(most, least) + JIFFY_MS + late)
+            ages["source"][rows] = source
 
 
 _Bound = tuple[NDArray[np.int64], NDArray[np.int64], Any]  # at least ms, at most ms (-1 unbounded), source
@@ -115,13 +107,13 @@ def _has(known: NDArray[np.uint16], groups: Known) -> NDArray[np.bool_]:
     return np.asarray(known & int(groups) == int(groups))
 
 
-def _ms(sockets: _Rows, name: str) -> NDArray[np.int64]:
+def _ms(sockets: Rows, name: str) -> NDArray[np.int64]:
     """A field in ms as int64; busy_time and rto are in µs in the kernel."""
     values: NDArray[np.int64] = sockets[name].astype(np.int64)
     return values // 1000 if name in ("busy_time", "rto") else values
 
 
-def _time_wait(sockets: _Rows) -> _Bound:
+def _time_wait(sockets: Rows) -> _Bound:
     """Exact, unless a stray segment re-armed the timer (tcp_minisocks.c:tcp_timewait_state_process)."""
     left = _ms(sockets, "timer_ms")
     elapsed = TIMEWAIT_MS - left
@@ -130,7 +122,7 @@ def _time_wait(sockets: _Rows) -> _Bound:
     return np.where(longer, 0, elapsed), np.where(longer, -1, most), AgeSource.TIMER
 
 
-def _fin_wait2_orphan(sockets: _Rows, seconds: int | None) -> _Bound:
+def _fin_wait2_orphan(sockets: Rows, seconds: int | None) -> _Bound:
     """Exact, from tcp_fin_timeout as it is now; a socket with TCP_LINGER2 or an older setting differs.
 
     Up to 60 s the mini-socket lives that long. Above, a full socket lives N-60 s and then a mini-socket
@@ -153,22 +145,22 @@ def _fin_wait2_orphan(sockets: _Rows, seconds: int | None) -> _Bound:
     return np.where(usable, elapsed, 0), np.where(usable, most, -1), AgeSource.TIMER
 
 
-def _fin_wait2_held(sockets: _Rows) -> _Bound:
+def _fin_wait2_held(sockets: Rows) -> _Bound:
     """Entered with the ACK of our FIN, which came after the last data we sent."""
     return _ms(sockets, "last_ack_recv"), _ms(sockets, "last_data_sent"), AgeSource.LAST_ACK
 
 
-def _close_wait(sockets: _Rows) -> _Bound:
+def _close_wait(sockets: Rows) -> _Bound:
     """Entered with the peer's FIN: it counts as an acknowledgement received, and no data can follow it."""
     return _ms(sockets, "last_ack_recv"), _ms(sockets, "last_data_recv"), AgeSource.LAST_ACK
 
 
-def _closing(sockets: _Rows) -> _Bound:
+def _closing(sockets: Rows) -> _Bound:
     """Entered with the peer's FIN (at least), after our own was queued (at most)."""
     return _ms(sockets, "last_ack_recv"), _ms(sockets, "busy_time"), AgeSource.BUSY
 
 
-def _fin_unacknowledged(sockets: _Rows) -> _Bound:
+def _fin_unacknowledged(sockets: Rows) -> _Bound:
     """Our FIN is queued or in flight: busy time counts it, and all data before it.
 
     Where nothing but the FIN is left to acknowledge: exact if the connection never sent data, and at least
@@ -189,7 +181,7 @@ def _fin_unacknowledged(sockets: _Rows) -> _Bound:
     return least, busy, AgeSource.BUSY
 
 
-def _syn_sent(sockets: _Rows) -> _Bound:
+def _syn_sent(sockets: Rows) -> _Bound:
     """Time of the first SYN, from the totals, or rebuilt from retransmissions where the kernel has none.
 
     The last_* fields are garbage in this state. Timers that have fired were each up to 40 ms late.
@@ -207,7 +199,7 @@ def _syn_sent(sockets: _Rows) -> _Bound:
     return least, least + lateness, source
 
 
-def _syn_recv(sockets: _Rows) -> _Bound:
+def _syn_recv(sockets: Rows) -> _Bound:
     """A mini-socket's SYN-ACK timer doubles from 1 s: what is left tells at least which round it is in.
 
     Nothing bounds it above: the rounds that TCP_DEFER_ACCEPT waits in silence are not counted, and a repeated
@@ -218,7 +210,7 @@ def _syn_recv(sockets: _Rows) -> _Bound:
     return (2 * (1 << round_) - 1) * INITIAL_RTO_MS - left, np.full(len(left), -1), AgeSource.TIMER
 
 
-def _established(sockets: _Rows) -> _Bound:
+def _established(sockets: Rows) -> _Bound:
     """At least as old as anything that happened on it; exact while one direction never carried data.
 
     The last_data_* fields begin at the end of the handshake (tcp_input.c:tcp_finish_connect,

@@ -215,7 +215,7 @@ def _print_findings(found: Findings, wanted: Query, options: argparse.Namespace)
 def _each_host(options: argparse.Namespace, show: Callable[[Iterator[Update]], int]) -> int:
     """Let ``show`` print what the texts of each host tell, one after the other; the worst exit code."""
     from sockui.collector import open_texts
-    from sockui.moments import MomentTracker
+    from sockui.tracker import Tracker
 
     sources = open_texts(options.texts, options.form or "auto")
     if len(sources) > 1 and options.format in ("json", "ndjson", "csv"):
@@ -226,7 +226,7 @@ def _each_host(options: argparse.Namespace, show: Callable[[Iterator[Update]], i
         if len(sources) > 1:
             title = _title(texts.title, options.format)
             _print(f"\n{title}" if number else title)
-        codes.append(show(map(MomentTracker().update, _read(texts, options))))
+        codes.append(show(map(Tracker().update, _read(texts, options))))
     return max(codes)
 
 

@@ -27,6 +27,8 @@ from sockui.view.markdown import code
 from sockui.view.query import EVERYTHING, Query
 
 FORMATS = ("text", "json", "markdown")
+SHOWN = 100
+"""Findings that text and Markdown have, the worst; nobody reads more, and each costs some ms to say. JSON has all."""
 SOCKETS_SHOWN = 20
 """Sockets of a finding that JSON lists, the oldest; ``count`` tells how many there are."""
 _UNCUT = 100  # cells of a line of text that is not for a terminal
@@ -145,7 +147,7 @@ def _forecast(item: Finding) -> dict[str, Any] | None:
 
 def _write_text(selection: Selection, out: TextIO, width: int) -> None:
     findings = selection.findings
-    for item in selection.items:
+    for item in selection.items[:SHOWN]:
         out.write("\n".join(_lines(say(findings, item), width)) + "\n\n")
     if not selection.items:
         out.write("No findings.\n")
@@ -211,8 +213,8 @@ def _looked_at(selection: Selection, mark: Callable[[str], str] = escape) -> str
     """What was looked at; ``mark`` makes text from outside harmless."""
     findings = selection.findings
     snapshot = findings.update.snapshot
-    sockets = findings.update.sockets[findings.update.life != Life.ENDED]
-    processes = np.count_nonzero(np.unique(sockets["pid"]))
+    pids = findings.update.sockets["pid"][findings.update.life != Life.ENDED]
+    processes = np.count_nonzero(np.unique(pids))
     held = f"{_number(int(processes), 'known process', 'known processes')}"
     if snapshot.source == "text":
         looks = _number(findings.polls, "text") + (f" over {findings.watched:.0f} s" if findings.watched >= 1 else "")
@@ -221,7 +223,9 @@ def _looked_at(selection: Selection, mark: Callable[[str], str] = escape) -> str
         looks = "1 look" if findings.polls == 1 else f"{findings.polls} looks in {findings.watched:.0f} s"
         namespace = f" in the network namespace {mark(snapshot.host.namespace)}" if snapshot.host.namespace else ""
         where = f"{looks}, through {snapshot.source} on {mark(snapshot.host.name)}{namespace}"
-    parts = [f"{_number(len(sockets), 'socket')} of {held}, {where}, {moment(snapshot.taken_at)}."]
+    more = len(selection.items) - SHOWN
+    parts = [f"{_number(more, 'more finding')}: a filter shows them, --format json all."] if more > 0 else []
+    parts += [f"{_number(len(pids), 'socket')} of {held}, {where}, {moment(snapshot.taken_at)}."]
     if selection.query != EVERYTHING:
         hidden = len(findings.items) - len(selection.items)
         parts.append(f"{count(int(np.count_nonzero(selection.sockets)))} of them match the filter.")
@@ -252,7 +256,7 @@ def _write_markdown(selection: Selection, out: TextIO) -> None:
     findings, host, when = selection.findings, _host(selection), moment(selection.findings.update.snapshot.taken_at)
     found = _number(len(selection.items), "finding") if selection.items else "No findings"
     out.write(f"**{found}** on {code(host)}, {when}\n")
-    for item in selection.items:
+    for item in selection.items[:SHOWN]:
         out.write("\n" + markdown(findings, item, host=host, moment=when).rstrip("\n") + "\n")
     about = [] if selection.items else [*_why_nothing(selection)]
     out.write("\n" + " ".join([*about, _looked_at(selection, code)]) + "\n")

@@ -1,46 +1,23 @@
 """Texts as moments of one host, which is not the one that sockui runs on.
 
-Owns what differs from looking at a host live: a text is whole, its pids are never looked up here, and after the last
-one there is no more. Must not read a text (``collector.text``) or print.
+Owns what differs from looking at a host live: its pids are never looked up here, and after the last text there is no
+more. Must not read a text (``collector.text``) or print.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
-
-import numpy as np
 
 from sockui.config import Config
 from sockui.diagnosis.engine import Diagnosis
 from sockui.errors import TextError
 from sockui.model import Snapshot
 from sockui.poller import SHORTEST, Poll, Poller
-from sockui.tracker import Life, Tracker, Update
+from sockui.tracker import Tracker
 
 _T = TypeVar("_T")
-
-
-class MomentTracker(Tracker):
-    """Takes a socket that a text does not list any more for ended, and its age as last seen.
-
-    That of a live host may just have been missed by one dump.
-    """
-
-    def update(self, snapshot: Snapshot) -> Update:
-        """Take the next moment."""
-        before = self._last
-        update = super().update(snapshot)
-        gone = np.flatnonzero(update.life == Life.MISSED)
-        if before is not None:
-            ages, then = update.ages, before.snapshot  # arrays that the tracker goes on with
-            ages["min_ms"][gone] -= round(1000 * (snapshot.monotonic - then.monotonic))
-            bounded = gone[ages["max_ms"][gone] >= 0]
-            ages["max_ms"][bounded] -= round(1000 * (snapshot.boottime - then.boottime))
-            update.life[gone] = Life.ENDED
-        return dataclasses.replace(update, closed=update.closed + len(gone))
 
 
 def judge(config: Config) -> Diagnosis:
@@ -78,7 +55,7 @@ class ReplayPoller(Poller):
     """Gets to the last moment at once and rests there, whoever asks it to go on."""
 
     def __init__(self, replay: Replay, config: Config, publish: Callable[[Poll], None]) -> None:
-        super().__init__(replay, MomentTracker(config.linger), judge(config), publish, SHORTEST)
+        super().__init__(replay, Tracker(config.linger), judge(config), publish, SHORTEST)
         self._replay = replay
 
     @property

@@ -296,3 +296,12 @@ class TestMarkdown:
 def test_an_unknown_format_is_refused(found: Findings) -> None:
     with pytest.raises(ValueError, match="csv"):
         written(findings_report.select(found), "csv")
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_only_so_many_are_printed_and_the_rest_is_counted(found: Findings, form: str) -> None:
+    many = with_fields(found, items=found.items[:1] * (findings_report.SHOWN + 7))
+    said = written(findings_report.select(many), form)
+    assert said.count("R02/4312/:8080") == findings_report.SHOWN or said.count("R02:") == findings_report.SHOWN
+    assert "7 more findings: a filter shows them" in " ".join(said.split())
+    assert len(json.loads(written(findings_report.select(many), "json"))["findings"]) == findings_report.SHOWN + 7

@@ -16,9 +16,9 @@ from sockui.diagnosis.engine import Diagnosis
 from sockui.diagnosis.finding import Findings, Severity
 from sockui.errors import TextError
 from sockui.model import Snapshot
-from sockui.moments import MomentTracker, Replay, ReplayPoller, judge, last
+from sockui.moments import Replay, ReplayPoller, judge, last
 from sockui.poller import Poll
-from sockui.tracker import Life, Update
+from sockui.tracker import Life, Tracker, Update
 from sockui.view.findings import say
 
 KEPT = "CLOSE-WAIT 1 0 10.0.0.1:1 10.0.0.2:2\n"
@@ -36,7 +36,7 @@ def moments(*texts: str, seconds: float = 60.0) -> list[Snapshot]:
 
 
 def tracked(*texts: str) -> list[Update]:
-    tracker = MomentTracker()
+    tracker = Tracker()
     return [tracker.update(each) for each in moments(*texts)]
 
 
@@ -96,7 +96,7 @@ def test_moments_of_an_unknown_time_between_can_be_judged(tmp_path: Path) -> Non
         (tmp_path / name).write_text(leak(812))
         os.utime(tmp_path / name, (1000, 1000))
     collector = TextCollector([str(tmp_path / name) for name in "abc"])
-    tracker, diagnosis = MomentTracker(), judge(Config())
+    tracker, diagnosis = Tracker(), judge(Config())
     found = last(diagnosis.update(tracker.update(collector.collect())) for _ in range(len(collector)))
     assert (found.polls, [item.severity for item in found.items]) == (3, [Severity.INFO])
     assert round(found.watched) == 0

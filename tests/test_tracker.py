@@ -6,6 +6,7 @@ import numpy as np
 
 from sockui.ages import AgeSource
 from sockui.model import Coverage, Holders, Host, Known, Protocol, Snapshot, SocketArray, State, empty_sockets
+from sockui.model.sockets import appended, joined, layout
 from sockui.tracker import Life, Tracker, Update, identities
 
 HOST = Host("web-3", "Linux", {"net.ipv4.tcp_fin_timeout": "60"})
@@ -228,3 +229,25 @@ def test_a_socket_taken_for_ended_comes_back_without_its_upper_bound() -> None:
         tracker.update(snapshot(at))
     update = tracker.update(snapshot(108.0, sock(1, State.CLOSE_WAIT)))
     assert age(update, 1)[1] == -1
+
+
+def test_rows_are_added_behind_a_dump_where_there_is_room_and_nothing_is_overwritten() -> None:
+    dump = empty_sockets(4)
+    dump["protocol"][:2], dump["cookie"][:2] = Protocol.TCP, (1, 2)
+    more = sock(3, State.ESTABLISHED)
+    first, again = appended(dump[:2], [more]), appended(dump[:2], [sock(4, State.ESTABLISHED)])
+    assert (first["cookie"].tolist(), again["cookie"].tolist()) == ([1, 2, 3], [1, 2, 4])
+    assert np.shares_memory(first, dump)
+    assert not np.shares_memory(again, dump)
+    assert appended(dump[1:2], [more])["cookie"].tolist() == [2, 3]
+    assert appended(dump[:2], [more, more, more])["cookie"].tolist() == [1, 2, 3, 3, 3]
+
+
+def test_rows_of_different_layouts_keep_what_they_tell() -> None:
+    narrow = np.zeros(1, layout(("cookie", "state", "pid")))
+    narrow["cookie"], narrow["state"], narrow["pid"] = 7, State.CLOSE_WAIT, 5
+    wide = sock(8, State.ESTABLISHED, rtt=9)
+    both = joined([narrow, wide])
+    assert [both[name].tolist() for name in ("cookie", "pid", "rtt")] == [[7, 8], [5, int(wide["pid"][0])], [0, 9]]
+    assert both["bytes_sent"].tolist() == [0, 0]
+    assert joined([narrow, narrow]).dtype == narrow.dtype

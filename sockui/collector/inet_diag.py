@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sockui.model import SOCKET, Known, Protocol, SocketArray, empty_sockets
+from sockui.model import SOCKET, Known, Protocol, SocketArray
 
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
@@ -197,7 +197,7 @@ class Decoder:
 
     def __init__(self, capacity: int = 1024) -> None:
         """``capacity`` is the expected number of rows; more rows make it grow."""
-        self._rows = empty_sockets(capacity)
+        self._rows = np.zeros(capacity, SOCKET)  # memory that was not written yet is none
         self._count = 0
         self.malformed = 0  # messages whose attributes overran their length; their fixed part was kept
 
@@ -215,13 +215,13 @@ class Decoder:
             self._messages(windows[np.array(offsets)], length, protocol)
 
     def rows(self) -> SocketArray:
-        """Every row so far, one for each cookie (the last one read wins; the kernel's walk is not atomic)."""
-        rows = self._rows[: self._count]
+        """Give away every row so far, one for each cookie (the last one read wins; the kernel's walk is not atomic)."""
+        rows, self._rows, self._count = self._rows[: self._count], np.zeros(0, SOCKET), 0
         cookies = rows["cookie"]
         ordered = np.sort(cookies)
         if (ordered[1:] == ordered[:-1]).any():
             _, last = np.unique(cookies[::-1], return_index=True)
-            rows = rows[np.sort(len(rows) - 1 - last)]
+            rows = rows.take(np.sort(len(rows) - 1 - last))
         return rows
 
     def _messages(self, messages: NDArray[np.uint8], length: int, protocol: Protocol) -> None:
@@ -241,10 +241,9 @@ class Decoder:
     def _append(self, wire: NDArray[Any], plan: _Plan) -> None:
         first, last = self._count, self._count + len(wire)
         if last > len(self._rows):
-            grown = empty_sockets(max(last, 2 * len(self._rows)))
-            grown[:first] = self._rows[:first]
-            self._rows = grown
+            self._rows.resize(max(last, 2 * len(self._rows)), refcheck=False)  # memory of this size is not copied
         rows = self._rows[first:last]
+        rows["fd"] = -1
         for name in plan.names:
             rows[name] = wire[name]
         for name, value in plan.constants:

@@ -23,6 +23,7 @@ from sockui.tracker import Life, Update
 
 Rows = NDArray[np.intp]
 _SERVER_PORTS = 1024, 32_768
+_NOT_ASKED = -2
 
 
 class Census:
@@ -51,18 +52,17 @@ class Census:
         return found
 
     @cached_property
-    def _by_situation(self) -> dict[int, Rows]:
-        if not len(self.situations):
-            return {}
-        order = np.argsort(self.situations, kind="stable")
-        present, first = np.unique(self.situations[order], return_index=True)
-        parts = np.split(order, first[1:])
-        return dict(zip(present.tolist(), parts, strict=True))
+    def _numbers(self) -> NDArray[np.intp]:
+        """(256,) how many rows are in each Situation."""
+        return np.bincount(self.situations, minlength=256)
 
     def at(self, *situations: Situation) -> Rows:
         """Rows in one of some situations, ascending."""
-        parts = [self._by_situation[s] for s in situations if s in self._by_situation]
-        return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.intp)
+        if not self._numbers[list(situations)].any():
+            return np.empty(0, np.intp)
+        wanted = np.zeros(256, np.bool_)
+        wanted[list(situations)] = True
+        return np.flatnonzero(wanted[self.situations])
 
     def known(self, rows: Rows, group: Known) -> NDArray[np.bool_]:
         """Which of some rows know a group of fields."""
@@ -175,12 +175,20 @@ class Census:
 
     def others(self, rows: Rows) -> Rows:
         """The other end of each of some rows if it is on this host, by the reversed addresses and ports; -1 if not."""
+        asked = rows[self._others[rows] == _NOT_ASKED]
+        if len(asked):
+            self._others[asked] = self._find_others(asked)
+        return self._others[rows].astype(np.intp)
+
+    @cached_property
+    def _others(self) -> NDArray[np.int32]:
+        return np.full(len(self.sockets), _NOT_ASKED, np.int32)
+
+    def _find_others(self, rows: Rows) -> Rows:
         sockets, found = self.sockets, np.full(len(rows), -1, np.intp)
         wanted = self._pairs(rows, "remote", "local")
         order = np.argsort(wanted)
         in_order = wanted[order]
-        if not len(rows):
-            return found
         every = np.flatnonzero(np.isin(sockets["local_port"], np.unique(sockets["remote_port"][rows])))
         every = every[(self.situations[every] != 0) & (sockets["remote_port"][every] != 0)]
         have = self._pairs(every, "local", "remote")

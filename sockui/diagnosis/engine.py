@@ -75,6 +75,8 @@ class Diagnosis:
         self._memory.take(update)
         census = Census(update, self._limits, self._memory)
         drafts = [draft for rule in RULES for draft in rule(census)]
+        if drafts:
+            census.others(np.unique(np.concatenate([draft.rows for draft in drafts])))  # at once: it remembers them
         kept = _precedence(census, drafts)
         self._count(census, kept)
         found = [self._follow(census, key, draft, explained) for key, draft, explained in kept]
@@ -96,14 +98,16 @@ class Diagnosis:
     def _count(self, census: Census, kept: list[tuple[str, Draft, Counter[str]]]) -> None:
         """Add this poll to the history: sockets per state, per process and state, descriptors, and per finding."""
         update, sockets = census.update, census.sockets
-        present = np.flatnonzero((update.life != Life.ENDED) & (sockets["protocol"] != Protocol.UDP))
+        present = (update.life != Life.ENDED) & (sockets["protocol"] != Protocol.UDP)
         states = sockets["state"][present]
         counts: dict[Hashable, int] = {
             ("host", state): int(number)
             for state, number in zip(State, np.bincount(states, minlength=64)[list(State)], strict=True)
         }
-        held = present[sockets["owner"][present] == Owner.PROCESS]
-        mixed = sockets["pid"][held].astype(np.int64) * 64 + sockets["state"][held]
+        held = present & (sockets["owner"] == Owner.PROCESS)
+        mixed = sockets["pid"][held].astype(np.int64)
+        mixed *= 64
+        mixed += sockets["state"][held]
         for value, number in zip(*(part.tolist() for part in np.unique(mixed, return_counts=True)), strict=True):
             counts["state", value // 64, value % 64] = number
         for pid, process in update.snapshot.processes.items():
@@ -192,7 +196,7 @@ def _precedence(census: Census, drafts: list[Draft]) -> list[tuple[str, Draft, C
 
     First what a finding of the host or of a listener absorbs, then the far ends of faults that are on this host (X4).
     """
-    owner = np.full(len(census.sockets), -1, np.intp)  # index of the draft that explains the row
+    owner = np.full(len(census.sockets), -1, np.int32)  # index of the draft that explains the row
     explained = [Counter[str]() for _ in drafts]
     for index, draft in enumerate(drafts):
         if draft.absorbs is not None:
@@ -214,25 +218,24 @@ def _precedence(census: Census, drafts: list[Draft]) -> list[tuple[str, Draft, C
         if not taken.all():
             kept[index] = _only(draft, ~taken)
     for far, near in _OTHER_END.items():
-        for index in by_rule.get(far, ()):
-            if index in kept:
-                _absorb_far_end(
-                    census, kept, index, [i for rule in near for i in by_rule.get(rule, ()) if i in kept], explained
-                )
+        candidates = [index for index in by_rule.get(far, ()) if index in kept]
+        finding = np.full(len(census.sockets), -1, np.int32)  # of the near ones, the one that each row belongs to
+        for by in reversed([index for rule in near for index in by_rule.get(rule, ()) if index in kept]):
+            finding[kept[by].rows] = by
+        for index in candidates:
+            _absorb_far_end(census, kept, index, finding, explained)
     return [(_key(draft), draft, explained[index]) for index, draft in kept.items()]
 
 
 def _absorb_far_end(
-    census: Census, kept: dict[int, Draft], index: int, near: list[int], explained: list[Counter[str]]
+    census: Census, kept: dict[int, Draft], index: int, finding: NDArray[np.int32], explained: list[Counter[str]]
 ) -> None:
     draft = kept[index]
     others = census.others(draft.rows)
-    taken = np.zeros(len(others), np.bool_)
-    for by in near:
-        hit = (others >= 0) & np.isin(others, kept[by].rows) & ~taken
-        if hit.any():
-            explained[by][draft.rule] += int(np.count_nonzero(hit))
-            taken |= hit
+    absorbing = np.where(others >= 0, finding[others], -1)
+    taken = absorbing >= 0
+    for by, number in Counter(absorbing[taken].tolist()).items():
+        explained[by][draft.rule] += number
     if taken.all():
         del kept[index]
     elif taken.any():

@@ -7,13 +7,13 @@ not judge how bad it is (the rules do) or hold words (``knowledge`` has one file
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sockui.ages import INITIAL_RTO_MS, AgeArray
 from sockui.model import Known, Protocol, SocketArray, State, Timer
+from sockui.model.sockets import PIECE, Rows
 
 IDLE_MS = 60_000
 """An ESTABLISHED connection without data in either direction for this long is called idle."""
@@ -106,7 +106,13 @@ def classify(sockets: SocketArray, ages: AgeArray, rows: NDArray[np.intp] | None
     :class:`Situation`. A field whose group is not in the row's ``known`` proves nothing. The listeners
     that a socket belongs to are looked for among all ``sockets``.
     """
-    chosen = np.arange(len(sockets)) if rows is None else np.asarray(rows, np.intp)
+    if rows is None:
+        situations = np.empty(len(sockets), np.uint8)
+        for start in range(0, len(sockets), PIECE):
+            places = np.arange(start, min(start + PIECE, len(sockets)))
+            situations[places] = classify(sockets, ages, places)
+        return situations
+    chosen = np.asarray(rows, np.intp)
     every = Rows(sockets, chosen)
     states, protocols = every["state"], every["protocol"]
     situations = np.asarray(_PLAIN[states], np.uint8)
@@ -127,24 +133,6 @@ def classify(sockets: SocketArray, ages: AgeArray, rows: NDArray[np.intp] | None
     if len(at):
         situations[at] = _udp(every.only(at))
     return situations
-
-
-class Rows:
-    """Some rows of a socket array, gathered one column at a time: copying whole rows costs ten times as much."""
-
-    def __init__(self, sockets: SocketArray, rows: NDArray[np.intp]) -> None:
-        self._sockets = sockets
-        self._rows = rows
-        self._columns: dict[str, NDArray[Any]] = {}
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._columns:
-            self._columns[name] = self._sockets[name][self._rows]
-        return self._columns[name]
-
-    def only(self, places: NDArray[np.intp]) -> Rows:
-        """Some of these rows, by their place among these."""
-        return Rows(self._sockets, self._rows[places])
 
 
 def has(sockets: SocketArray | Rows, group: Known) -> NDArray[np.bool_]:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sockui.diagnosis.situations import Rows, has, retransmitting, unheld, zero_window
+from sockui.diagnosis.situations import has, retransmitting, unheld, zero_window
 from sockui.model import Known, Protocol, SocketArray, State, Timer
+from sockui.model.sockets import Rows
 
 
 class Wait(IntEnum):

@@ -5,15 +5,15 @@ Owns filtering, sorting and the counts by state. Must not format or know widgets
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sockui.diagnosis import situations
-from sockui.diagnosis.situations import Rows
 from sockui.model import Owner, Protocol, State
+from sockui.model.sockets import PIECE, Rows
 from sockui.tracker import Life, Update
 from sockui.view import fields
 from sockui.view.columns import require
@@ -78,10 +78,10 @@ def build(
     if previous is not None and previous.update is update and previous.query == query:
         if previous.sort == sort:
             return previous
-        rows, counts = previous.rows, previous.state_counts
+        ordered, counts = _ordered(update, previous.rows, sort), previous.state_counts
     else:
-        rows, counts = np.flatnonzero(query.mask(update)), _state_counts(update)
-    return TableView(update, _ordered(update, rows, sort), sort, query, len(update.sockets), counts)
+        ordered, counts = _ordered(update, np.flatnonzero(query.mask(update)), sort), _state_counts(update)
+    return TableView(update, ordered, sort, query, len(update.sockets), counts)
 
 
 def _ordered(update: Update, rows: NDArray[np.intp], sort: Sort) -> NDArray[np.intp]:
@@ -109,6 +109,14 @@ def attention(update: Update) -> NDArray[np.int64]:
 
     Within a class the oldest is first; of connections, listeners and UDP the one with the fullest queues.
     """
+    keys = np.empty(len(update.sockets), np.int64)
+    for start in range(0, len(keys), PIECE):
+        part = slice(start, start + PIECE)
+        keys[part] = _attention(replace(update, sockets=update.sockets[part], ages=update.ages[part]))
+    return keys
+
+
+def _attention(update: Update) -> NDArray[np.int64]:
     sockets = update.sockets
     state = sockets["state"].copy()  # a column on its own: it is read often
     table = np.full(256, _CLASSES[State.CLOSE], np.int64)

@@ -18,7 +18,8 @@ from sockui.diagnosis.finding import Finding, Findings
 from sockui.diagnosis.rules import Rule, handshakes
 from sockui.diagnosis.thresholds import Thresholds
 from sockui.model import Call, Holders, Known, Owner, Protocol, State, Threads, Timer
-from sockui.moments import MomentTracker, judge
+from sockui.moments import judge
+from sockui.tracker import Tracker
 from sockui.view.findings import Said, say
 from tests.diagnosis.conftest import FULL, MINI, SETTINGS, Ward, aged, process
 
@@ -143,7 +144,7 @@ def pasted(state: str, recv_queue: int = 0) -> Findings:
     """One netstat, which does not tell since when."""
     lines = (f"tcp {recv_queue} 0 10.0.0.5:8080 10.0.0.9:{port} {state} 4312/java" for port in (1, 2))
     head = "Proto Recv-Q Send-Q Local Address Foreign Address State PID/Program name"
-    return judge(Config()).update(MomentTracker().update(read_text("\n".join((head, *lines)).encode()).snapshot))
+    return judge(Config()).update(Tracker().update(read_text("\n".join((head, *lines)).encode()).snapshot))
 
 
 def taken(held: bool) -> Findings:

@@ -5,6 +5,7 @@ Owns the choice of the reader and the bookkeeping of lines. Must not know how a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -57,6 +58,7 @@ _FIELDS = (  # JSON names, by the group that a row must have for them
     (Known.INFO, ("rtt_ms", "cwnd", "last_data_sent_ms", "last_data_received_ms", "last_ack_received_ms")),
     (Known.COUNTERS, ("bytes_sent", "bytes_received")),
 )
+_TOOL = re.compile(r" (?:netstat|ss|lsof|/proc)\b")
 _UNNAMED = "have no process in the text"
 
 
@@ -204,7 +206,7 @@ class _Reading:
             sockets=rows,
             processes=self.table.processes,
             holders=holders,
-            host=Host(name="", system=""),
+            host=Host(name="", system=_TOOL.split(form)[0]),
             coverage=_coverage(rows),
             source="text",
             notes=self._notes(form, len(rows), reader.notes()),

@@ -290,7 +290,7 @@ class SsReader(Reader):
     def _end(self) -> None:
         """The listing ends: what it shows anywhere, and not in a row, is 0 in that row."""
         if len(self._table) > self._first:
-            rows = self._table.since(self._first)
+            rows = self._table.since(self._first, *(["min_rtt"] if "bytes_sent" in self._shown else ()))
             groups = 0
             if "timer" in self._shown:
                 groups |= _TIMER

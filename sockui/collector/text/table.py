@@ -1,13 +1,14 @@
-"""The sockets of one text while it is read: rows as they come, in blocks, into one SOCKET array.
+"""The sockets of one text while it is read: rows as they come, in blocks, into one array.
 
 Owns growing, limits of the fields, holders and processes. Must not know how any program prints. No Python object
-outlives its block, and memory is that of the array: it grows in place.
+outlives its block, and memory is that of the array: it grows in place, and its rows have room for those fields only
+that the text has told of.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import gt, methodcaller
 
 import numpy as np
@@ -24,16 +25,16 @@ from sockui.model import (
     Protocol,
     SocketArray,
     State,
-    empty_sockets,
 )
+from sockui.model.sockets import ENDS, PIECE, layout, mixed
 
 BLOCK = 256
 """Rows that are gathered as dictionaries before they go into the array."""
-PIECE = 1 << 12
-"""Rows that are worked on at once when the array is put in order."""
 MOST_PROCESSES = 50_000
 """Processes whose names are kept; a text with more pids is no host's."""
 
+_FILLED = ("known", "protocol", "state", "family", "owner", "pid", "fd", "holders")
+"""Fields that are filled in whatever the text tells."""
 _LIMITS = {
     name: (1 << 8 * SOCKET[name].itemsize - (SOCKET[name].kind == "i")) - 1 for name in SOCKET.names or ()
 }  # the largest value of each field
@@ -46,8 +47,10 @@ class SocketTable:
     """Rows in the order of the text. ``len()`` counts them."""
 
     def __init__(self) -> None:
-        self._rows = empty_sockets()
-        self._count = 0  # rows in the array; those in the block come on top
+        self._layout = layout(_FILLED)
+        self._told = set(_FILLED)  # fields that rows have room for
+        self._memory = np.empty(0, np.uint8)
+        self._count = 0  # rows in the memory; those in the block come on top
         self._block: list[dict[str, int]] = []
         self._more_inodes, self._more_pids, self._more_fds = array("L"), array("l"), array("l")
         self.processes: dict[int, Process] = {}
@@ -128,10 +131,18 @@ class SocketTable:
             unit="",
         )
 
-    def since(self, first: int) -> SocketArray:
-        """The rows from the ``first`` one on, to be changed in place before the next is added."""
+    def since(self, first: int, *names: str) -> SocketArray:
+        """The rows from the ``first`` one on, to be changed in place before the next is added.
+
+        ``names`` are the fields to be changed, beside what is 0 and what every row has.
+        """
         self._flush()
-        return self._rows[first : self._count]
+        self._make_room(names)
+        return self._rows[first:]
+
+    @property
+    def _rows(self) -> SocketArray:
+        return self._memory.view(self._layout)
 
     def finish(self, *, one_row_per_holder: bool = False) -> tuple[SocketArray, Holders]:
         """Give away the rows, one for each socket, with ``owner`` filled, and the holders of those with an inode.
@@ -139,7 +150,7 @@ class SocketTable:
         ``one_row_per_holder``: rows with the same inode, or without one the same ``cookie``, are one socket's.
         """
         self._flush()
-        rows, self._rows = self._rows, empty_sockets()
+        rows = self._rows
         holders = self._holders(rows)
         if one_row_per_holder:
             keep: NDArray[np.intp] | None = _first_of_each(rows)
@@ -149,28 +160,51 @@ class SocketTable:
         if keep is not None:
             for start in range(0, len(keep), PIECE):  # in place, towards the beginning
                 chosen = keep[start : start + PIECE]
-                rows[start : start + len(chosen)] = rows[chosen]
-            rows.resize(len(keep), refcheck=False)
+                rows[start : start + len(chosen)] = rows.take(chosen)
+            del rows
+            self._resize(len(keep))
+            rows = self._rows
         for start in range(0, len(rows), PIECE):
             _fill_owner(rows[start : start + PIECE])
         queued = (rows["known"] & int(Known.INODE) != 0) & (rows["inode"] == 0)
         queued &= rows["state"] != State.SYN_RECV  # not every program tells that it is a mini-socket
         fill_queued(rows, queued)
+        self._memory = np.empty(0, np.uint8)
         return rows, holders
 
     def _flush(self) -> None:
         block = self._block
         if not block:
             return
-        first, self._count = self._count, self._count + len(block)
-        self._rows.resize(self._count, refcheck=False)  # realloc: memory of this size moves without being copied
+        columns = {}
+        for name in set().union(*block):
+            value = methodcaller("get", name, -1 if name == "fd" else 0)
+            columns[name] = np.fromiter(map(value, block), SOCKET[name], len(block))
+        self._make_room(name for name, column in columns.items() if column.any())
+        first = self._count
+        self._resize(first + len(block))
         rows = self._rows[first:]
         rows["fd"] = -1
-        names = set().union(*block)
-        for name in names:
-            value = methodcaller("get", name, -1 if name == "fd" else 0)
-            rows[name] = np.fromiter(map(value, block), SOCKET[name], len(block))
+        for name in self._told & columns.keys():
+            rows[name] = columns[name]
         self._block = []
+
+    def _resize(self, count: int) -> None:
+        """Keep as many rows, or add such that are 0; no view of them may be used any more."""
+        self._memory.resize(count * self._layout.itemsize, refcheck=False)  # realloc: so much moves without a copy
+        self._count = count
+
+    def _make_room(self, names: Iterable[str]) -> None:
+        """Lay out the rows anew, in place, if they have no room for some of these fields."""
+        told = self._told.union(names)
+        if told == self._told:
+            return
+        narrow, count = self._layout, self._count
+        self._told, self._layout = told, layout(told)
+        self._resize(count)
+        before, after = self._memory[: count * narrow.itemsize].view(narrow), self._rows
+        for start in reversed(range(0, count, PIECE)):  # from the end on: what is written has been read
+            after[start : start + PIECE] = before[start : start + PIECE].copy()
 
     def _holders(self, rows: SocketArray) -> Holders:
         """Column by column: at a million sockets every copy counts."""
@@ -197,19 +231,6 @@ def _fill_owner(rows: SocketArray) -> None:
     rows["owner"] = np.where(rows["pid"] > 0, Owner.PROCESS, owner)
 
 
-_ENDS = ("protocol", "family", "local_high", "local_low", "remote_high", "remote_low", "local_port", "remote_port")
-
-
-def _mixed(rows: SocketArray, columns: tuple[str, ...]) -> NDArray[np.uint64]:
-    """One number for each row's values in some columns."""
-    keys = np.zeros(len(rows), np.uint64)
-    for name in columns:
-        keys ^= rows[name].astype(np.uint64)
-        keys *= np.uint64(0x9E3779B97F4A7C15)
-        keys ^= keys >> np.uint64(29)
-    return keys
-
-
 def _identities(rows: SocketArray) -> Iterator[NDArray[np.uint64]]:
     """Each row's socket, piece by piece: the cookie, the two ends of a TCP connection, or else the row itself.
 
@@ -219,7 +240,7 @@ def _identities(rows: SocketArray) -> Iterator[NDArray[np.uint64]]:
         part = rows[start : start + PIECE]
         connected = (part["protocol"] == Protocol.TCP) & (part["remote_port"] != 0)
         numbers = np.arange(start, start + len(part), dtype=np.uint64)
-        other = np.where(connected, _mixed(part, _ENDS), numbers) | np.uint64(1 << 63)
+        other = np.where(connected, mixed(map(part.__getitem__, ENDS)), numbers) | np.uint64(1 << 63)
         yield np.where(part["known"] & int(Known.COOKIE) != 0, part["cookie"], other)
 
 
@@ -246,7 +267,8 @@ def _first_of_each(rows: SocketArray) -> NDArray[np.intp]:
     """Where the first row of each socket stands, by inode or ``cookie``; counts holders and leaves the lowest pid."""
     keys = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), PIECE):
-        keys[start : start + PIECE] = _mixed(rows[start : start + PIECE], ("inode", "cookie"))
+        part = rows[start : start + PIECE]
+        keys[start : start + PIECE] = mixed((part["inode"], part["cookie"]))
     alone = np.flatnonzero((rows["inode"] == 0) & (rows["cookie"] == 0))
     keys[alone] = alone.astype(np.uint64)
     rows["cookie"] = 0

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 from sockui.collector.text import FORMS, TextSnapshot, read_text
 from sockui.collector.text.lines import LONGEST_LINE
 from sockui.errors import CollectError, TextError, UsageError
-from sockui.model import SOCKET
 
 ROOT = Path(__file__).parents[3]
 FIXTURES = ROOT / "tests/fixtures/text"
@@ -127,39 +127,69 @@ def test_a_process_for_each_socket_does_not_fill_memory_with_names() -> None:
     assert len(told.snapshot.processes) == 50_000
 
 
+def test_what_is_told_late_changes_no_row_before() -> None:
+    plain = b"".join(b"CLOSE-WAIT 1 0 10.0.0.1:%d 10.0.0.2:2\n" % port for port in range(1, 20_000))
+    late = b"ESTAB 7 0 [2001:db8::1]:1 [2001:db8::2]:2 timer:(on,2sec,5) uid:7 ino:8 sk:9 <->\n"
+    rows = read_text(plain + late + plain.replace(b"10.0.0.2", b"10.0.0.3")).snapshot.sockets
+    assert rows["local_port"].tolist() == [*range(1, 20_000), 1, *range(1, 20_000)]
+    told = np.flatnonzero(rows["inode"])
+    assert told.tolist() == np.flatnonzero(rows["local_high"]).tolist() == [19_999]
+    assert [rows[name][19_999] for name in ("recv_queue", "retransmits", "uid", "inode", "cookie")] == [7, 5, 7, 8, 9]
+    others = np.delete(rows, told)
+    assert (others["recv_queue"] == 1).all()
+    assert (others["fd"] == -1).all()
+    assert not any(others[name].any() for name in ("retransmits", "uid", "cookie", "timer_ms", "min_rtt", "bytes_sent"))
+
+
 MEASURE = """
 import io, resource, sys
 from sockui.collector.text import read_text
+from sockui.diagnosis.engine import Diagnosis
+from sockui.tracker import Tracker
+from sockui.view import table_view
+NETSTAT = b"tcp        0      0 10.%d.%d.%d:33935         198.51.100.7:%d         ESTABLISHED %d/a\\n"
+SS = (b'ESTAB 0 0 10.%d.%d.%d:33935 198.51.100.7:%d users:(("a",pid=5,fd=3)) uid:1 ino:%d sk:%d <->'
+      b" skmem:(r0,rb131072,t0,tb46080,f0,w0,o0,bl0,d0) cubic rto:201 rtt:0.03/0.01 mss:32768 pmtu:65535 cwnd:10"
+      b" bytes_sent:1 bytes_acked:1 bytes_received:5 segs_out:3 segs_in:2 data_segs_out:1 lastsnd:1 lastrcv:1"
+      b" lastack:1 busy:1ms minrtt:0.01 snd_wnd:65536 rcv_wnd:65536\\n")
 class Lines(io.RawIOBase):
     '''A listing that is made while it is read.'''
-    def __init__(self, count):
-        self.left, self.at = count, 0
+    def __init__(self, count, line):
+        self.left, self.at, self.line = count, 0, line
     def read(self, size=-1):
         count = min(1000, self.left - self.at)
         first, self.at = self.at, self.at + count
+        more = self.line.count(b"%d") - 4
         return b"".join(
-            b"tcp        0      0 10.%d.%d.%d:33935         198.51.100.7:%d         ESTABLISHED\\n"
-            % (i >> 16, i >> 8 & 255, i & 255, i % 60000 + 1) for i in range(first, first + count))
+            self.line % (i >> 16, i >> 8 & 255, i & 255, i % 60000 + 1, *[i + 1] * more)
+            for i in range(first, first + count))
 class Endless(io.RawIOBase):
     left = int(sys.argv[1]) * 1000
     def read(self, size=-1):
         self.left -= 1 << 16
         return b"x" * (1 << 16) if self.left > 0 else b""
-read_text(b"ESTAB 0 0 10.0.0.1:1 10.0.0.2:2")
+def go_through(text):
+    update = Tracker().update(read_text(text).snapshot)
+    table_view.build(update)
+    if sys.argv[2] == "netstat":
+        Diagnosis(look=lambda pid: None).update(update)
+    return len(update.sockets)
+go_through(b"ESTAB 0 0 10.0.0.1:1 10.0.0.2:2")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-if sys.argv[2] == "lines":
-    assert len(read_text(Lines(int(sys.argv[1]))).snapshot.sockets) == int(sys.argv[1])
-else:
+if sys.argv[2] == "endless":
     try:
         read_text(Endless())
     except Exception as error:
         assert type(error).__name__ == "TextError", error
+else:
+    count = int(sys.argv[1])
+    assert go_through(Lines(count, NETSTAT if sys.argv[2] == "netstat" else SS)) == count
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
 def grown(count: int, what: str) -> int:
-    """By how many bytes a process that reads so much grows."""
+    """By how many bytes a process that reads so much, follows and sorts it grows."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(count), what], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -167,9 +197,11 @@ def grown(count: int, what: str) -> int:
     return int(done.stdout) * 1024
 
 
-def test_memory_is_that_of_the_array() -> None:
-    count = 150_000
-    assert grown(count, "lines") < count * (SOCKET.itemsize + 8) + (8 << 20)
+@pytest.mark.parametrize(("form", "few", "many"), [("netstat", 50_000, 150_000), ("ss", 20_000, 80_000)])
+def test_a_million_sockets_fit_into_300_mib(form: str, few: int, many: int) -> None:
+    """40 MiB of them are Python, numpy and the program."""
+    each = (grown(many, form) - grown(few, form)) / (many - few)
+    assert each * 1_000_000 < (300 - 40) << 20
 
 
 def test_a_line_without_an_end_takes_no_memory() -> None:
