@@ -10,10 +10,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import App, SystemCommand
@@ -27,21 +27,27 @@ from sockui.collector import Collector, open_collector
 from sockui.config import Config
 from sockui.diagnosis.engine import Diagnosis
 from sockui.diagnosis.finding import Finding
+from sockui.model import Host, State
 from sockui.moments import Replay, ReplayPoller
 from sockui.poller import Poll, Poller
 from sockui.tracker import Tracker
 from sockui.tui import paragraphs
 from sockui.tui.ascii import AsciiFilter
-from sockui.tui.confirm_screen import ConfirmScreen
-from sockui.tui.help import help_paragraphs
+from sockui.tui.hinted_screen import HintedScreen
+from sockui.tui.library import Library
 from sockui.tui.main_screen import MainScreen
-from sockui.tui.pane import plain
+from sockui.tui.pane import Pane
 from sockui.tui.remedy_screen import RemedyScreen
 from sockui.tui.subject import FindingSubject, SocketSubject, Subject
 from sockui.tui.text_screen import TextScreen
 from sockui.tui.wording import key_name
 from sockui.view import query, table_view
 from sockui.view.table_view import TableView
+
+if TYPE_CHECKING:
+    from textual.command import Provider
+
+    from sockui.knowledge.topics import Topic
 
 DARK = Theme(
     name="sockui-dark",
@@ -88,6 +94,12 @@ class Polled(Message):
         return isinstance(message, Polled)
 
 
+def _topics() -> type[Provider]:
+    from sockui.tui.palette import TopicProvider
+
+    return TopicProvider
+
+
 class SockuiApp(App[int]):
     """``collector`` is the source; ``start_polling`` False leaves ticking to the caller (tests).
 
@@ -97,6 +109,7 @@ class SockuiApp(App[int]):
     TITLE = "sockui"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "colon"
+    COMMANDS = App.COMMANDS | {_topics}
     CSS_PATH = "sockui.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
@@ -122,6 +135,7 @@ class SockuiApp(App[int]):
         self._hinted = False
         self.clipboard_route = clipboard or Clipboard(config.clipboard, os.environ, self._to_terminal)
         self.main = MainScreen(config, query.compile(filter_text))
+        self.library = Library(self._host, config.thresholds)
         diagnosis = diagnosis or Diagnosis(config.thresholds)
         self.poller = Poller(collector, Tracker(config.linger), diagnosis, self._publish, config.interval)
         if config.ascii:
@@ -183,7 +197,7 @@ class SockuiApp(App[int]):
 
     def renew_screens(self) -> None:
         """Let a screen on top show what has changed."""
-        if isinstance(self.screen, TextScreen | RemedyScreen):
+        if isinstance(self.screen, HintedScreen):
             self.screen.renew()
 
     # --- screens ----------------------------------------------------------------------------------
@@ -214,11 +228,56 @@ class SockuiApp(App[int]):
         first = self.main.findings
         return SocketSubject(lambda: self.main.findings or first, index) if first is not None else None
 
+    def _host(self) -> Host:
+        found = self.main.findings
+        return found.update.snapshot.host if found is not None else Host("", "Linux")
+
+    def explain(self, topic: Topic) -> None:
+        """Open the page of a topic; on another page that one is come back to."""
+        from sockui.tui.page_screen import PageScreen
+
+        if isinstance(self.screen, PageScreen):
+            self.screen.go(topic)
+        else:
+            self.push_screen(PageScreen(self.library.page, topic))
+
+    @on(Pane.Followed)
+    def _followed(self, event: Pane.Followed) -> None:
+        self.explain(event.topic)
+
+    def show_diagram(self, state: State) -> None:
+        """Walk in the diagram of the states."""
+        from sockui.tui.diagram_screen import DiagramScreen
+
+        screen = DiagramScreen(
+            state,
+            self._state_counts,
+            self.library.page,
+            self.explain,
+            self._show_state,
+            ascii_only=self.config.ascii,
+        )
+        self.push_screen(screen)
+
+    def _show_state(self, name: str) -> None:
+        while self.screen is not self.main:
+            self.pop_screen()
+        self.main.go_to_state(name)
+
+    def _state_counts(self) -> Mapping[str, int]:
+        return self.main.view.state_counts if self.main.view is not None else {}
+
     def action_help(self) -> None:
-        """Keys, the filter language, the columns."""
+        """Keys, the filter language, the columns, and the search over all knowledge."""
+        self.search(self.explain)
+
+    def search(self, opened: Callable[[Topic], None]) -> None:
+        """Help and search; ``opened`` is told which page is chosen."""
+        from sockui.tui.help import help_paragraphs
+        from sockui.tui.help_screen import HelpScreen
+
         bindings = [binding for binding in MainScreen.BINDINGS if isinstance(binding, Binding)]
-        text = help_paragraphs(bindings)
-        self.push_screen(TextScreen("Help", lambda: text, lambda: plain(text)))
+        self.push_screen(HelpScreen(self.library, help_paragraphs(bindings), opened))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that a key does, by name."""
@@ -259,7 +318,7 @@ class SockuiApp(App[int]):
             self.notify(hint, timeout=10, markup=False)
 
     def _say(self, note: str) -> None:
-        if isinstance(self.screen, MainScreen | TextScreen | RemedyScreen | ConfirmScreen):
+        if isinstance(self.screen, MainScreen | HintedScreen):
             self.screen.say(note)
         else:
             self.notify(note, markup=False)

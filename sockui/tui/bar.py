@@ -151,6 +151,11 @@ class StateBar(Bar, can_focus=True):
             line += [word, Word("  ")]
         return line
 
+    @property
+    def at(self) -> str:
+        """The word of the count that the arrow keys have come to, "" if there is none."""
+        return self._counts[self._at][0] if self._counts else ""
+
     def on_resize(self) -> None:
         self.count(self._counts, self._chosen)
 
@@ -170,4 +175,4 @@ class StateBar(Bar, can_focus=True):
     def action_press(self) -> None:
         """Press the count."""
         if self._counts:
-            self.post_message(self.Pressed(self, self._counts[self._at][0]))
+            self.post_message(self.Pressed(self, self.at))

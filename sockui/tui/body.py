@@ -137,6 +137,14 @@ class Body(Container):
         about = explain_process(tree.update, process.pid, self._pids(process))
         return about.oldest if about.oldest >= 0 else None
 
+    @property
+    def meant(self) -> int | None:
+        """Index of the socket under the cursor, the first of the finding, or the oldest stuck of the process."""
+        finding = self.selected_finding
+        if finding is not None:
+            return int(finding.rows[0]) if len(finding.rows) else None
+        return self.selected if self.choices.showing == "sockets" else self.oldest_stuck
+
     def filter_of_selected(self) -> str:
         """A filter for the sockets of the finding or process under the cursor, within the one in force; "" none."""
         finding, process = self.selected_finding, self.selected_process
@@ -167,7 +175,8 @@ class Body(Container):
         self._explained = asked
         about, self._about = self._about, finding.key if finding is not None else ""
         if self.choices.showing == "findings":
-            pane.show(self._findings_text(self.findings, finding, pane.size.width), from_top=about != self._about)
+            text = self._findings_text(self.findings, finding, pane.size.width)
+            pane.show(text, at=(0, None) if about != self._about else None)
         elif index is not None:
             pane.show(paragraphs.explanation(explain(update, index), diagram(update, index, self._ascii)))
         elif process is not None and process.pid > 0:

@@ -11,7 +11,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.screen import Screen
 from textual.widgets import Input
 
 from sockui.actions import Outcome, Plan, run
@@ -19,6 +18,7 @@ from sockui.collector.destroy import Destroyer
 from sockui.errors import SockuiError
 from sockui.tui import paragraphs
 from sockui.tui.bar import Bar, Word
+from sockui.tui.hinted_screen import HintedScreen
 from sockui.tui.pane import Pane
 from sockui.tui.text_screen import TextScreen
 
@@ -29,7 +29,7 @@ _BACK = (Word(" Esc", "key"), Word(" back, nothing is done  "))
 _SCROLL = (Word("↑↓", "key"), Word(" scroll"))
 
 
-class ConfirmScreen(Screen[None]):
+class ConfirmScreen(HintedScreen):
     """Shows a plan; the word and Enter carry it out, ``y`` does where no word is asked for."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -52,7 +52,7 @@ class ConfirmScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Bar(id="title")
-        yield Pane(id="plan")
+        yield Pane(id="plan", linked=False)  # a word is typed here
         if self._plan.word and not self._plan.obstacle:
             with Horizontal(id="word"):
                 asked = Bar(id="asked")
@@ -65,27 +65,17 @@ class ConfirmScreen(Screen[None]):
     def on_mount(self) -> None:
         self.query_one("#title", Bar).say([Word(f" {self._plan.title}?", "strong")])
         self.query_one(Pane).show(paragraphs.plan(self._plan))
-        self._hint()
+        self.hint()
         self.query_one(Input if self.query(Input) else Pane).focus()
 
-    def _hint(self) -> None:
-        words: Sequence[Word]
+    def hints(self) -> Sequence[Word]:
         if self._under_way:
-            words = [Word(" Under way; it is looked at again for some seconds", "warn")]
-        elif self._outcome is not None:
-            words = [Word(" Esc", "key"), Word(" back  "), *_SCROLL, Word("  c", "key"), Word(" copy")]
-        elif self._plan.obstacle or self._plan.word:
-            words = [*_BACK, *_SCROLL]
-        else:
-            words = [Word(" y", "key"), Word(" do it  ", "warn"), *_BACK, *_SCROLL]
-        self.query_one("#hints", Bar).say(words)
-
-    def say(self, note: str) -> None:
-        """Say something in the last line, until the next key."""
-        self.query_one("#hints", Bar).say([Word(f" {note}", "good")])
-
-    def on_key(self) -> None:
-        self._hint()
+            return [Word(" Under way; it is looked at again for some seconds", "warn")]
+        if self._outcome is not None:
+            return [Word(" Esc", "key"), Word(" back  "), *_SCROLL, Word("  c", "key"), Word(" copy")]
+        if self._plan.obstacle or self._plan.word:
+            return [*_BACK, *_SCROLL]
+        return [Word(" y", "key"), Word(" do it  ", "warn"), *_BACK, *_SCROLL]
 
     def action_scroll(self, lines: int) -> None:
         """Scroll the plan while the word is typed."""
@@ -119,7 +109,7 @@ class ConfirmScreen(Screen[None]):
         self._under_way = True
         self.query("#word").remove()
         self.query_one(Pane).focus()
-        self._hint()
+        self.hint()
         self._run(word)
 
     @work(thread=True, group="act")
@@ -138,5 +128,5 @@ class ConfirmScreen(Screen[None]):
     def _ended(self, outcome: Outcome | None, error: str) -> None:
         self._under_way, self._outcome = False, outcome
         self.query_one("#title", Bar).say([Word(f" {self._plan.title}", "strong")])
-        self.query_one(Pane).show(paragraphs.outcome(outcome, error), from_top=True)
-        self._hint()
+        self.query_one(Pane).show(paragraphs.outcome(outcome, error), at=(0, None))
+        self.hint()

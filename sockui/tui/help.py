@@ -29,9 +29,11 @@ def help_paragraphs(bindings: Sequence[Binding]) -> list[Paragraph]:
             ("g G", "first, last"),
             ("← → h l", "scroll the columns; in the tree fold and unfold"),
             ("Tab", "next pane: counts, table, explanation"),
+            ("Tab n N Enter", "in a text: next link, next and previous link, open it"),
             *((key_name(binding.key), binding.description) for binding in bindings if binding.show),
-            (":", "every command by name"),
-            ("? q", "this help; quit"),
+            (":", "every command, and every page of knowledge, by name"),
+            ("?", "this help; then type: search over every page"),
+            ("q", "quit"),
         )
     ]
     text += [Paragraph(""), Paragraph("Filter", "title")]

@@ -20,6 +20,7 @@ from sockui.tui.body import Body
 from sockui.tui.choices import AUTO, Choices
 from sockui.tui.filter_bar import FilterBar
 from sockui.tui.news import News
+from sockui.tui.pane import Pane
 from sockui.view import table_view
 from sockui.view.query import Query
 from sockui.view.table_view import Sort, TableView
@@ -164,8 +165,12 @@ class LiveScreen(Screen[None]):
 
     def show_hints(self) -> None:
         """Say anew which keys work here."""
-        words = wording.hints(self.choices.showing, self.app.size.width, bool(self.choices.filter.text))
+        reading, filtered = isinstance(self.focused, Pane), bool(self.choices.filter.text)
+        words = wording.hints(self.choices.showing, self.app.size.width, filtered, reading)
         self.query_one("#hints", Bar).say(words)
+
+    def on_descendant_focus(self) -> None:
+        self.show_hints()
 
     def say(self, note: str) -> None:
         """Say something in the status line until the next key."""

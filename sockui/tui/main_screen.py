@@ -12,6 +12,8 @@ from textual import on
 from textual.binding import Binding, BindingType
 
 from sockui.errors import FilterError
+from sockui.model import Protocol, State
+from sockui.model.sockets import state_name
 from sockui.tui import copying, wording
 from sockui.tui.bar import Bar, StateBar
 from sockui.tui.filter_bar import FilterBar
@@ -41,6 +43,8 @@ class MainScreen(LiveScreen):
         Binding("minus", "interval(0.5)", "Shorter interval"),
         Binding("enter", "enter", "All about it; of a finding or a process its sockets"),
         Binding("r", "remedy", "Remediation"),
+        Binding("i", "meaning", "What it means: the page of the state or finding"),
+        Binding("D", "diagram", "Diagram of the states, to walk in"),
         Binding("a", "acknowledge", "Acknowledge a finding, or take that back"),
         Binding("c", "copy_summary", "Copy a summary"),
         Binding("C", "copy_table", "Copy marked rows or the table"),
@@ -170,13 +174,24 @@ class MainScreen(LiveScreen):
 
     def action_pause(self) -> None:
         """Rest or go on."""
+        if self._of_text():
+            return
         self.sockui.poller.paused = not self.sockui.poller.paused
         self.show_top()
 
     def action_interval(self, factor: float) -> None:
         """Poll less or more often."""
+        if self._of_text():
+            return
         self.sockui.poller.interval = wording.step_interval(self.sockui.poller.interval, factor)
         self.show_top()
+
+    def _of_text(self) -> bool:
+        """Whether a text is shown; then there is nothing to poll, which is said."""
+        text = wording.text_of(self.view.update.snapshot) if self.view is not None else ""
+        if text:
+            self.say(f"There is nothing to poll: this is a {text}.")
+        return bool(text)
 
     def action_explainer(self) -> None:
         """Show or hide the explanation."""
@@ -235,6 +250,40 @@ class MainScreen(LiveScreen):
             self.sockui.show_remedy(index)
         else:
             self.say("There is nothing stuck here.")
+
+    def action_meaning(self) -> None:
+        """The page of the finding, of the state that is chosen above, or of the state of the socket."""
+        from sockui.knowledge import topics
+
+        finding, bar, index = self.body.selected_finding, self.query_one(StateBar), self.body.meant
+        if self.focused is bar:
+            name = bar.at
+        elif finding is not None:
+            name = finding.rule
+        elif index is not None and self.view is not None:
+            row = self.view.update.sockets[index]
+            name = state_name(row["state"], row["protocol"])
+        else:
+            name = ""
+        topic = topics.find(name)
+        if topic is not None:
+            self.sockui.explain(topic)
+        else:
+            self.say(f"There is no page about {name or 'this'}; ? then typing searches all pages.")
+
+    def action_diagram(self) -> None:
+        """Walk in the diagram of the states, from that of the socket or of the first one of the finding."""
+        state, index = State.ESTABLISHED, self.body.meant
+        if self.view is not None and index is not None:
+            row = self.view.update.sockets[index]
+            state = State(int(row["state"])) if row["protocol"] == Protocol.TCP else state
+        self.sockui.show_diagram(state)
+
+    def go_to_state(self, name: str) -> None:
+        """Show the sockets in a state; Esc comes back to what was shown."""
+        self.choices.enter(query.compile(wording.filter_of_state(name)))
+        self.switch("sockets")
+        self.build()
 
     # --- copying ----------------------------------------------------------------------------------
 

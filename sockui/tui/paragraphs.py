@@ -6,22 +6,27 @@ Owns how they are laid out on the screen. Must not hold or change words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sockui.actions import Outcome, Plan
 from sockui.diagnosis.finding import Findings
 from sockui.knowledge import words
 from sockui.model import State
 from sockui.tui import timeline as drawing
-from sockui.tui.pane import Paragraph, Span
-from sockui.tui.subject import Page
+from sockui.tui.links import Span
+from sockui.tui.pane import Paragraph
+from sockui.tui.subject import Advice
 from sockui.view.explain import Explanation, ProcessExplanation
 from sockui.view.findings import Said
 from sockui.view.step import Step
 
+if TYPE_CHECKING:
+    from sockui.view.page import Block, Page
+
 _SEVERITY_STYLES = {"critical": "bad", "warning": "warn", "info": "info"}
 _NAME_ROOM = 20  # cells of the longest name of evidence that stands beside its value
 _EFFECT_STYLES = {"reads": "good", "changes settings": "warn", "drops connections": "bad"}
-_ROLES = {"plain": "dim", "seen": "info", "present": "title"}
+_ROLES = {"plain": "dim", "seen": "info", "present": "title", "none": "dim", "some": "strong", "chosen": "chosen"}
 GAP = Paragraph("")
 
 
@@ -40,8 +45,43 @@ def explanation(about: Explanation, diagram: Sequence[Sequence[Span]]) -> list[P
         text += [GAP, Paragraph(about.first.text, "strong", lead="First "), *_command(about.first)]
         text += [Paragraph("r: all steps", "dim", lead="      ")]
     if diagram:
-        text += [GAP, *(Paragraph("", spans=tuple((part, _ROLES[role]) for part, role in line)) for line in diagram)]
+        text += [GAP, *picture(diagram)]
     return text
+
+
+def picture(diagram: Sequence[Sequence[Span]]) -> list[Paragraph]:
+    """A diagram of the states, by the roles that its parts have there."""
+    return [Paragraph("", spans=tuple((part, _ROLES[role]) for part, role in line)) for line in diagram]
+
+
+def page(page: Page) -> list[Paragraph]:
+    """A page of knowledge; its title is the screen's."""
+    text: list[Paragraph] = []
+    for part in page.sections:
+        text += [GAP] * bool(text)
+        if part.title:
+            text.append(Paragraph(part.title, "title"))
+        room = max((len(block.label) for block in part.blocks if len(block.label) <= _NAME_ROOM), default=0)
+        for block in part.blocks:
+            text += _block(block, room, "" if part.title else "strong")
+    return text
+
+
+def _block(block: Block, room: int, style: str) -> list[Paragraph]:
+    """A block; labels of up to ``room`` cells stand beside their text."""
+    match block.kind:
+        case "fact" if len(block.label) <= room:
+            return [Paragraph(block.text, lead=f"{block.label:<{room}}  ")]
+        case "fact":
+            return [Paragraph(block.label, "dim"), Paragraph(block.text, lead="  ")]
+        case "point":
+            return [Paragraph(block.text, lead="• "), *(Paragraph(below, lead="    ") for below in block.below)]
+        case "command":
+            effects = [_effect(effect) for effect in block.below]
+            return [Paragraph(block.text, "command", lead="    $ ", verbatim=True), *effects]
+        case "table":
+            return [Paragraph(block.text, verbatim=True)]
+    return [Paragraph(block.text, style)]
 
 
 def process(about: ProcessExplanation) -> list[Paragraph]:
@@ -110,7 +150,7 @@ def time_wait(number: int) -> list[Paragraph]:
     return [Paragraph(text), GAP]
 
 
-def remedy(page: Page) -> list[Paragraph]:
+def remedy(page: Advice) -> list[Paragraph]:
     """The remediation page. Each step is an anchor."""
     text = [Paragraph(page.heading, "title")]
     if page.note:
@@ -170,11 +210,15 @@ def details(markdown: str) -> list[Paragraph]:
 def _command(step: Step, anchor: int = -1) -> list[Paragraph]:
     if step.command is None:
         return []
-    effect = step.effect.split(",")[0]
     return [
         Paragraph(step.command, "command", lead="    $ ", verbatim=True, anchor=anchor),
-        Paragraph(step.effect, _EFFECT_STYLES.get(effect, "dim"), lead="      ", anchor=anchor),
+        _effect(step.effect, anchor),
     ]
+
+
+def _effect(effect: str, anchor: int = -1) -> Paragraph:
+    """What a command does."""
+    return Paragraph(effect, _EFFECT_STYLES.get(effect.split(",")[0], "dim"), lead="      ", anchor=anchor)
 
 
 def _refusals(do_not: Sequence[tuple[str, str]]) -> list[Paragraph]:

@@ -5,16 +5,17 @@ Owns the cursor over the steps, and the way to actions. Must not hold advice: ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from sockui.errors import ActionError
 from sockui.tui import paragraphs
 from sockui.tui.bar import Bar, Word
 from sockui.tui.confirm_screen import ConfirmScreen
+from sockui.tui.hinted_screen import HintedScreen, keys
 from sockui.tui.pane import Pane
 from sockui.tui.pickers import ActPicker
 from sockui.tui.text_screen import TextScreen
@@ -23,22 +24,7 @@ if TYPE_CHECKING:
     from sockui.tui.subject import Act, Subject
 
 
-_HINTS = (
-    Word(" Esc", "key"),
-    Word(" back  "),
-    Word("↑↓", "key"),
-    Word(" step  "),
-    Word("c", "key"),
-    Word(" copy its command  "),
-    Word("C", "key"),
-    Word(" copy the page  "),
-    Word("x", "key"),
-    Word(" act  "),
-    Word("PgUp PgDn", "key"),
-)
-
-
-class RemedyScreen(Screen[None]):
+class RemedyScreen(HintedScreen):
     """Steps with their commands; ``c`` copies the command under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -59,9 +45,7 @@ class RemedyScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Bar(id="title")
         yield Pane(id="steps")
-        hints = Bar(id="hints")
-        hints.say(_HINTS)
-        yield hints
+        yield Bar(id="hints")
 
     def on_mount(self) -> None:
         self.renew()
@@ -70,25 +54,25 @@ class RemedyScreen(Screen[None]):
     def on_resize(self) -> None:
         self.query_one(Pane).choose(self._at)
 
-    def say(self, note: str, style: str = "good") -> None:
-        """Say something in the last line, until the next key."""
-        self.query_one("#hints", Bar).say([Word(f" {note}", style)])
-
-    def on_key(self) -> None:
-        self.query_one("#hints", Bar).say(_HINTS)
+    def hints(self) -> Sequence[Word]:
+        act = () if self._subject.elsewhere() else (("x", "act"),)
+        copies = ("c", "copy its command"), ("C", "copy page")
+        return keys(("Esc", "back"), ("↑↓", "step"), *copies, *act, ("PgDn", "scroll"), ("Tab", "links"))
 
     def renew(self) -> None:
-        """Show the advice for what it is about as that is now."""
         page = self._subject.page()
         self._at = max(0, min(self._at, len(page.steps) - 1))
         self.query_one("#title", Bar).say([Word(f" What to do: {page.title}", "strong")])
         self.query_one(Pane).show(paragraphs.remedy(page), chosen=self._at)
 
     def action_step(self, by: int) -> None:
-        """Go to the next or previous step."""
-        steps = self._subject.page().steps
-        self._at = max(0, min(self._at + by, len(steps) - 1))
-        self.query_one(Pane).choose(self._at)
+        """Go to the next or previous step; beyond the first and the last there is text to scroll."""
+        pane, at = self.query_one(Pane), self._at + by
+        if 0 <= at < len(self._subject.page().steps):
+            self._at = at
+            pane.choose(at)
+        else:
+            pane.action_scroll(by)
 
     def action_copy(self) -> None:
         """Copy the command of the step under the cursor, without a newline that would run it."""
@@ -102,6 +86,9 @@ class RemedyScreen(Screen[None]):
 
     def action_act(self) -> None:
         """Choose an action; what it will hit is shown before anything is done."""
+        if text := self._subject.elsewhere():
+            self.say(f"Nothing can be done from here: this is a {text}.", "warn")
+            return
         acts = self._subject.acts()
 
         def chosen(index: int | None) -> None:

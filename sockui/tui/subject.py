@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sockui.actions import Plan, plan_close, plan_signal
 from sockui.diagnosis.finding import Finding, Findings
 from sockui.tracker import Update
+from sockui.tui import wording
 from sockui.view import findings as said
 from sockui.view import summary
 from sockui.view.explain import explain
@@ -26,7 +27,7 @@ from sockui.view.step import Step
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Advice:
     """A remediation page."""
 
     title: str
@@ -52,7 +53,7 @@ class Subject(ABC):
     """Something that a page is about. Once it is gone, what was last known of it is kept."""
 
     @abstractmethod
-    def page(self) -> Page:
+    def page(self) -> Advice:
         """What to do about it now."""
 
     @abstractmethod
@@ -61,7 +62,16 @@ class Subject(ABC):
 
     @abstractmethod
     def acts(self) -> Sequence[Act]:
-        """What can be done about it from here."""
+        """What can be done about it on this host."""
+
+    @abstractmethod
+    def elsewhere(self) -> str:
+        """The text that it is in, so that nothing can be done about it from here; "" if it is on this host."""
+
+    def note(self, own: str) -> str:
+        """What holds for the whole page: ``own``, and of a text that its commands are not for here."""
+        text = self.elsewhere()
+        return f"{own} This is a {text}: the commands are for its host, not for this one.".strip() if text else own
 
 
 class SocketSubject(Subject):
@@ -82,10 +92,10 @@ class SocketSubject(Subject):
                 self._findings, self._index = findings, int(found[0])
         return self._findings.update, self._index
 
-    def page(self) -> Page:
+    def page(self) -> Advice:
         now = self._now()
         known = remedy(*now)
-        return Page(known.title, explain(*now).heading, known.note, known.steps, known.do_not)
+        return Advice(known.title, explain(*now).heading, self.note(known.note), known.steps, known.do_not)
 
     def text(self) -> str:
         return summary.remedy_text(*self._now())
@@ -97,6 +107,9 @@ class SocketSubject(Subject):
         if finding is not None and len(finding.rows) > 1:
             acts.append(_close(update, finding.rows, f"all {len(finding.rows):,} sockets of its finding"))
         return [*acts, *_signals(update, int(update.sockets["pid"][index]))]
+
+    def elsewhere(self) -> str:
+        return wording.text_of(self._now()[0].snapshot)
 
     def full(self) -> str:
         """All that is known of it."""
@@ -122,10 +135,10 @@ class FindingSubject(Subject):
                 self._findings, self._finding = findings, found
         return self._findings, self._finding
 
-    def page(self) -> Page:
+    def page(self) -> Advice:
         known = said.say(*self._now())
         note = "The last poll did not find this any more; what stands here is from before." if self._gone else ""
-        return Page(known.title, known.summary, note, known.steps, known.do_not)
+        return Advice(known.title, known.summary, self.note(note), known.steps, known.do_not)
 
     def text(self) -> str:
         return finding_markdown(*self._now())
@@ -136,6 +149,9 @@ class FindingSubject(Subject):
         what = "its one socket" if number == 1 else f"all {number:,} sockets of this finding"
         close = [_close(findings.update, finding.rows, what)] if number else []
         return [*close, *_signals(findings.update, finding.pid)]
+
+    def elsewhere(self) -> str:
+        return wording.text_of(self._now()[0].update.snapshot)
 
 
 def _close(update: Update, rows: NDArray[np.intp], what: str) -> Act:

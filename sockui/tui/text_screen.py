@@ -1,4 +1,4 @@
-"""A screen full of text: all about one socket, or the help.
+"""A screen full of text: all about one socket.
 
 Owns showing and leaving it. Must not make the text.
 """
@@ -11,26 +11,17 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.screen import Screen
 
 from sockui.tui.bar import Bar, Word
+from sockui.tui.hinted_screen import HintedScreen, keys
 from sockui.tui.pane import Pane, Paragraph
 
-_HINTS = (
-    Word(" Esc", "key"),
-    Word(" back  "),
-    Word("↑↓", "key"),
-    Word(" scroll  "),
-    Word("c", "key"),
-    Word(" copy"),
-)
 
-
-class TextScreen(Screen[None]):
+class TextScreen(HintedScreen):
     """``refresh_text`` is asked again after every poll, so that what is shown stays true."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter,question_mark", "app.pop_screen", "Back"),
+        Binding("escape,q,enter", "app.pop_screen", "Back"),
         Binding("c", "copy", "Copy"),
     ]
 
@@ -52,33 +43,17 @@ class TextScreen(Screen[None]):
         title.say([Word(f" {self._title}", "strong")])
         yield title
         yield Pane(id="text")
-        hints = Bar(id="hints")
-        hints.say(
-            [
-                Word(" Esc", "key"),
-                Word(" back  "),
-                Word("↑↓", "key"),
-                Word(" scroll  "),
-                Word("c", "key"),
-                Word(" copy"),
-            ]
-        )
-        yield hints
+        yield Bar(id="hints")
+
+    def hints(self) -> Sequence[Word]:
+        return keys(("Esc", "back"), ("↑↓", "scroll"), ("Tab n N", "link"), ("Enter", "open it"), ("c", "copy"))
 
     def on_mount(self) -> None:
         pane = self.query_one(Pane)
-        pane.show(self._refresh_text(), from_top=True)
+        pane.show(self._refresh_text())
         pane.focus()
 
-    def say(self, note: str) -> None:
-        """Say something in the last line, until the next key."""
-        self.query_one("#hints", Bar).say([Word(f" {note}", "good")])
-
-    def on_key(self) -> None:
-        self.query_one("#hints", Bar).say(_HINTS)
-
     def renew(self) -> None:
-        """Show what there is to say now."""
         self.query_one(Pane).show(self._refresh_text())
 
     def action_copy(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sockui.diagnosis.finding import Findings, Severity
-from sockui.model import Coverage, State, parse_state
+from sockui.model import Coverage, Snapshot, State, parse_state
 from sockui.poller import Poll
 from sockui.tracker import Life, Update
 from sockui.tui.bar import Word
@@ -79,9 +79,13 @@ def top(poll: Poll | None, findings: Findings | None, known: News, interval: flo
         return [*words, Word(" reading sockets…" if poll is None else "", "dim")]
     snapshot = poll.update.snapshot
     first = severities(findings, known) if findings is not None else []
-    if paused:  # before what may be long: it must be seen
+    text = text_of(snapshot)
+    if paused and not text:  # before what may be long: it must be seen
         first.append(Word(" PAUSED, p goes on", "warn"))
-    words += [*first, Word("  " if first else " "), Word(fmt.escape(snapshot.host.name), "info")]
+    words += [*first, Word("  " if first else " ")]
+    if text:
+        return [*words, Word(text, "info"), *_notes(snapshot)]
+    words.append(Word(fmt.escape(snapshot.host.name), "info"))
     if snapshot.host.namespace:
         words.append(Word(f" netns {fmt.escape(snapshot.host.namespace)}", "warn"))
     words.append(Word(f"  {snapshot.source}", "dim"))
@@ -89,9 +93,19 @@ def top(poll: Poll | None, findings: Findings | None, known: News, interval: flo
         slowed = poll.interval > interval * 1.05
         slow = f", slowed to {poll.interval:.1f} s: a poll takes {poll.seconds:.2f} s" if slowed else ""
         words.append(Word(f"  every {interval:g} s{slow}", "warn" if slowed else "dim"))
-    if snapshot.notes:
-        words.append(Word("  " + " ".join(snapshot.notes), "warn"))
-    return words
+    return [*words, *_notes(snapshot)]
+
+
+def _notes(snapshot: Snapshot) -> list[Word]:
+    return [Word("  " + " ".join(snapshot.notes), "warn")] if snapshot.notes else []
+
+
+def text_of(snapshot: Snapshot) -> str:
+    """``text of db-1, taken 2026-11-21 03:05:00 UTC``; "" if this host was looked at, not a text."""
+    if snapshot.source != "text":
+        return ""
+    of = f" of {fmt.escape(snapshot.host.name)}" if snapshot.host.name else ""
+    return f"text{of}, taken {'at ' * (not snapshot.taken_at)}{fmt.moment(snapshot.taken_at)}"
 
 
 def severities(findings: Findings, known: News) -> list[Word]:
@@ -137,6 +151,8 @@ def calm(findings: Findings) -> str:
     held[pids[pids > 0]] = True
     number, holders = int(np.count_nonzero(present)), int(np.count_nonzero(held))
     looked = f"{_plural(number, 'socket')} of {_plural(holders, 'process')} looked at"
+    if findings.update.snapshot.source == "text" and findings.polls < 2:
+        return f" Nothing found: {looked}. What grows or stays shows when a later text is given too."
     if findings.polls < 2:
         return f" Nothing found so far: {looked} once; what grows or stays shows from the next poll on."
     return f" Nothing is stuck: {looked} for {fmt.elapsed(findings.watched // 1 * 1000)}"
@@ -190,7 +206,8 @@ def nothing(view: TableView, text: str) -> str:
     """What an empty table says."""
     if text:
         return f"  None of {view.total:,} sockets matches  {text}   (Esc shows all)"
-    return "  There is no TCP or UDP socket in this network namespace."
+    place = "text" if view.update.snapshot.source == "text" else "network namespace"
+    return f"  There is no TCP or UDP socket in this {place}."
 
 
 def status(
@@ -240,9 +257,14 @@ def coverage(coverage: Coverage) -> list[Word]:
     return words
 
 
-def hints(showing: str, width: int, filtered: bool) -> list[Word]:
-    """The last line: the keys that work here, as many as fit, the most useful first."""
-    if showing == "sockets":
+def hints(showing: str, width: int, filtered: bool, reading: bool) -> list[Word]:
+    """The last line: the keys that work here, as many as fit, the most useful first.
+
+    ``reading``: the explanation has the focus.
+    """
+    if reading:
+        keys = [("Tab", "next link"), ("n N", "link"), ("Enter", "open it"), ("↑↓", "scroll"), ("Esc", "table")]
+    elif showing == "sockets":
         keys = [
             ("r", "remedy"),
             ("c", "copy"),
@@ -251,15 +273,16 @@ def hints(showing: str, width: int, filtered: bool) -> list[Word]:
             ("1", "findings"),
             ("3", "processes"),
             ("Enter", "details"),
+            ("i", "meaning"),
         ]
         keys += [("d", "copy all"), ("Space", "mark"), ("e", "explain"), ("o", "columns"), ("p", "pause")]
     elif showing == "findings":
         keys = [("Enter", "its sockets"), ("r", "remedy"), ("c", "copy"), ("a", "acknowledge"), ("2", "sockets")]
-        keys += [("3", "processes"), ("/", "filter"), ("e", "explain"), ("p", "pause")]
+        keys += [("i", "meaning"), ("3", "processes"), ("/", "filter"), ("e", "explain"), ("p", "pause")]
     else:
         keys = [("Enter", "its sockets"), ("←→", "fold"), ("c", "copy"), ("/", "filter"), ("s", "sort")]
         keys += [("1", "findings"), ("2", "sockets"), ("e", "explain"), ("p", "pause")]
-    if filtered:
+    if filtered and not reading:
         keys.insert(2, ("Esc", "show all"))
     last = [("?", "help"), ("q", "quit")]
     room = width - sum(len(key) + len(what) + 3 for key, what in last) - 1

@@ -158,6 +158,39 @@ def test_from_what_is_wrong_to_its_sockets_and_into_the_channel(lab: Lab, termin
     assert ui.ended() == 0
 
 
+def test_from_a_stuck_socket_to_what_it_means_and_back(lab: Lab, terminal: Open) -> None:
+    stuck = socket_of(lab, "close-wait-unread")
+    ui = terminal(f"sport = :{stuck.local[1]} and state close-wait", size=(80, 24), SOCKUI_VIEW="sockets")
+    ui.wait("1 match")
+    ui.send("i")
+    ui.wait("Our application must close().")
+    ui.send("n\t\x1b[Z")  # the first link, the next one, and with Shift-Tab the first again
+    ui.send(ENTER)
+    ui.wait(" CLOSE_WAIT › ")
+    ui.send("/")
+    ui.wait("Search: ")
+    ui.send("keepalive probes")
+    ui.wait("half-open")  # found by what its page says
+    ui.send("q" + ESCAPE)
+    ui.wait("Keys")
+    ui.send(ESCAPE)
+    ui.wait(" CLOSE_WAIT › ")
+    ui.send("\x7f")  # Backspace
+    ui.wait(lambda text: "›" not in text and "Our application must close()." in text)
+    ui.send("q")
+    ui.wait("1 match")
+    ui.send("D")
+    ui.wait(re.compile(r"\[CLOSE_WAIT [1-9]").search)
+    ui.send("h")
+    ui.wait("[FIN_WAIT1 0]")
+    ui.send(DOWN)
+    ui.wait(re.compile(r"\[FIN_WAIT2 [1-9]").search)
+    ui.send(" ")
+    ui.wait("/ state fin-wait2 and protocol = tcp")
+    ui.send("q")
+    assert ui.ended() == 0
+
+
 def test_closing_one_socket_closes_it_and_says_what_stays(lab: Lab, terminal: Open) -> None:
     if not lab.namespace:
         pytest.skip("closing sockets needs root")
@@ -308,7 +341,7 @@ def test_resizing_and_every_key_of_the_footer(lab: Lab, terminal: Open) -> None:
     ui.screen.reset()  # something else wrote on the terminal
     ui.send("\x0c")
     ui.wait("q quit")
-    steps = [("p", "PAUSED"), ("p", "every"), ("+", "every 5 s"), ("-", "every 2 s"), ("?", "Keys"), ("q", "State"),
+    steps = [("p", "PAUSED"), ("p", "every"), ("+", "every 5 s"), ("-", "every 2 s"), ("?", "Keys"), (ESCAPE, "State"),
              ("o", "[x] state"), ("q", "q quit"), ("d", "OSC 52"), (" ", "1 marked"), ("C", "OSC 52"),
              (ENTER, "Esc back"), ("q", "q quit")]  # fmt: skip
     for keys, expected in steps:

@@ -235,8 +235,10 @@ def screen(shell: str, tmp_path: Path) -> pexpect.spawn:
 @pytest.mark.parametrize("shell", ['cat {} | "$@" -', '"$@" --from {}'])
 def test_the_screen_shows_a_text_rests_and_takes_keys(shell: str, tmp_path: Path) -> None:
     ui = screen(shell.format(TEXTS / "leak-0305.txt"), tmp_path)
-    ui.expect("PAUSED")
+    ui.expect("text, taken ")
     ui.expect("Read as Linux ss -tanp: 19 sockets")
+    ui.send("p")
+    ui.expect("There is nothing to poll")
     ui.send("2")
     ui.expect("java/4312")
     ui.send("q")

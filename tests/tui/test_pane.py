@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sockui.tui.pane import Line, _changed
+from sockui.tui.links import Line
+from sockui.tui.pane import _changed
 
 WIDTH = 12
 

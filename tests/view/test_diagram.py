@@ -111,10 +111,9 @@ def test_a_state_without_sockets_is_told_from_one_with_some() -> None:
     assert (roles["TIME_WAIT 2"], roles["CLOSING 0"]) == ("some", "none")
 
 
-def test_both_pictures_have_the_same_edges_and_are_ascii_where_asked() -> None:
+def test_the_large_one_is_ascii_where_asked() -> None:
     assert whole(State.LISTEN, {}, ascii_only=True).isascii()
-    for word in ("SYN received", "SYN-ACK received", "close()", "60 s"):
-        assert word in whole(State.LISTEN, {})
+    assert not whole(State.LISTEN, {}).isascii()
 
 
 STEPS = [(1, 0), (-1, 0), (0, 1), (0, -1)]
