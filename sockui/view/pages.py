@@ -85,7 +85,7 @@ def _state(topic: Topic, host: Host, values: settings.Values, system: SystemWord
         facts += [fact(f"What ends it on {system.name}", each) for each in ends or ["Found in no document."]]
     parts = section("", text(fill(known.sentence, values)))
     parts += section("In short", *facts)
-    parts += _settings_of(topic, host, system)
+    parts += () if here else _settings_of(topic, host, system)
     where = "" if here else ", on Linux"
     for title, edges in (("Entered from", known.entered_by), ("Left to", known.left_by)):
         parts += section(title + where, *(point(f"{edge.state}: {edge.on}", edge.source) for edge in edges))
@@ -97,7 +97,7 @@ def _state(topic: Topic, host: Host, values: settings.Values, system: SystemWord
             ]
             parts += section(f"Case: {case.title}", *told)
         parts += _refusals([each for case in cases for each in case.do_not], values)
-        parts += _beliefs(known.beliefs, values)
+        parts += _beliefs(known.beliefs, values) + _settings_of(topic, host, system)
     else:
         parts += _linux_only(topic)
     sources = {claim: source for claim, source in known.sources.items() if here or claim in ("sentence", "turn")}
@@ -127,10 +127,9 @@ def _note(topic: Topic, host: Host, values: settings.Values, system: SystemWords
     parts += section("In short", *(fact(label, fill(words_, values)) for label, words_ in told if words_))
     title = "What it does" if topic.kind == "option" else "Which call says it, and when"
     parts += section(title, *(point(fill(claim.text, values), claim.source) for claim in known.claims))
-    parts += _settings_of(topic, host, system)
     parts += section("Causes, the likeliest first", *_causes(known.causes, values))
     parts += _ladder(known.steps, values) + _refusals(known.do_not, values) + _beliefs(known.beliefs, values)
-    return Page(known.name, parts + _see(known.see) + _sources(known.sources))
+    return Page(known.name, parts + _settings_of(topic, host, system) + _see(known.see) + _sources(known.sources))
 
 
 # --- findings -------------------------------------------------------------------------------------
@@ -157,12 +156,12 @@ def _finding(topic: Topic, host: Host, values: settings.Values, system: SystemWo
     ):
         told += [fact(label, fill(each, values)) for each in dict.fromkeys(texts) if each]
     parts += section("In short", *told)
-    parts += _settings_of(topic, host, system)
     parts += section("Causes", *_causes([*known.causes, *(cause for case in cases for cause in case.causes)], values))
     parts += _ladder([*known.steps, *(step for case in cases for step in case.steps)], values)
     parts += _refusals([*(each for case in cases for each in case.do_not), *known.do_not], values)
     parts += _beliefs(known.beliefs, values)
     parts += section("", text("A finding has the commands, filled in. Thresholds and reasons: sockui --print-config."))
+    parts += _settings_of(topic, host, system)
     sources = dict(known.sources)
     for case in cases:
         sources |= {f"{case.title}: {claim}": source for claim, source in case.sources.items()}
