@@ -35,4 +35,4 @@ class TopicProvider(Provider):
         if exact is not None:  # in any spelling, and before everything that only has its letters
             best[exact] = inf, f"Explain {exact.title}"
         for topic, (score, text) in best.items():
-            yield Hit(score, matcher.highlight(text), partial(app.explain, topic), help=f"its page, a {topic.kind}")
+            yield Hit(score, matcher.highlight(text), partial(app.explain, topic), help=f"{topic.kind}: its page")
