@@ -26,7 +26,7 @@ from sockui.knowledge.words import (
     variants,
 )
 
-_CLAIMS = ("summary", "severity", "false_positives", "turn", "ends", "causes", "steps", "do_not")
+_CLAIMS = ("costs", "summary", "severity", "false_positives", "turn", "ends", "causes", "steps", "do_not")
 """What else a finding's file may give a source of."""
 
 
@@ -67,6 +67,7 @@ class FindingWords:
     summary: tuple[Variant, ...]
     first: tuple[Variant, ...]  # what to do first: a sentence, its beginning small
     severity: str
+    costs: str  # what it costs; "" what the states of its sockets do
     fires: str  # with the thresholds' names as placeholders
     false_positives: tuple[str, ...]
     aged: str  # what its sockets' age is of: "In CLOSE_WAIT"; "" they have none that matters
@@ -108,6 +109,7 @@ def finding(name: str) -> FindingWords:
         summary=variants(file, "summary"),
         first=variants(file, "first"),
         severity=file.text("severity"),
+        costs=file.text("costs", ""),
         fires=file.text("fires"),
         false_positives=file.texts("false_positives"),
         aged=file.text("aged", ""),
@@ -129,8 +131,8 @@ def finding(name: str) -> FindingWords:
     )
     file.end()
     check_ladder(file.name, words.steps)
-    if not words.situations and not (words.turn and words.ends):
-        raise ValueError(f"{file.name}: without situations it needs a turn and ends of its own")
+    if not words.situations and not (words.turn and words.ends and words.costs):
+        raise ValueError(f"{file.name}: without situations it needs turn, ends and costs of its own")
     return words
 
 

@@ -151,11 +151,13 @@ def _finding(topic: Topic, host: Host, values: settings.Values, system: SystemWo
         ("False positives", known.false_positives),
         ("Whose turn", [each[0].upper() + each[1:] for each in turn]),
         ("What ends it", ends),
+        ("Costs", [known.costs]),
         ("Evidence", [f"{', '.join(dict.fromkeys(filter(None, evidence_names)))}."]),
         ("Settings", [settings.shown(host, known.settings)]),
     ):
         told += [fact(label, fill(each, values)) for each in dict.fromkeys(texts) if each]
     parts += section("In short", *told)
+    parts += section("Its sockets are in", *_states_of(known.situations, values))
     parts += section("Causes", *_causes([*known.causes, *(cause for case in cases for cause in case.causes)], values))
     parts += _ladder([*known.steps, *(step for case in cases for step in case.steps)], values)
     parts += _refusals([*(each for case in cases for each in case.do_not), *known.do_not], values)
@@ -166,6 +168,17 @@ def _finding(topic: Topic, host: Host, values: settings.Values, system: SystemWo
     for case in cases:
         sources |= {f"{case.title}: {claim}": source for claim, source in case.sources.items()}
     return Page(topic.title, parts + _see(known.see) + _sources(sources))
+
+
+def _states_of(situations: Iterable[str], values: settings.Values) -> Iterable[Block]:
+    """The states of TCP that situations belong to: how they are entered and left, and what they cost."""
+    for state in map(words.state, words.names("states")):
+        if set(state.situations) & set(situations) and state.name.isupper():
+            entered, left = (
+                "; ".join(f"{edge.state} ({edge.on})" for edge in edges) for edges in (state.entered_by, state.left_by)
+            )
+            costs = f"Costs: {fill(state.costs, values)}"
+            yield point(f"{state.name}. {fill(state.sentence, values)}", f"From {entered}.", f"To {left}.", costs)
 
 
 _EVIDENCE = "number and trend", "process", "descriptors", "threads", "the other end if it is on this host"

@@ -192,7 +192,7 @@ def good() -> dict[str, Any]:
     return {
         "rule": "R99", "title": text, "summary": text, "first": text, "severity": "W.", "fires": "F.",
         "false_positives": ["P."], "turn": [{"who": "nobody", "text": "t."}], "ends": text,
-        "sources": {"fires": "RFC 1"},
+        "costs": "C.", "sources": {"fires": "RFC 1"},
     }  # fmt: skip
 
 
@@ -207,7 +207,8 @@ def test_the_least_that_a_file_needs(load: Callable[[dict[str, Any]], finding_wo
         ({"titel": "T"}, "unknown key titel"),
         ({"summary": [{"text": "S.", "when": ["x"]}]}, "the last of summary must have no condition"),
         ({"summary": []}, "the last of summary must have no condition"),
-        ({"turn": []}, "without situations it needs a turn and ends"),
+        ({"turn": []}, "without situations it needs turn, ends and costs"),
+        ({"costs": None}, "without situations it needs turn, ends and costs"),
         ({"filter": [{"text": "state listen", "when": ["x"]}]}, "the last of filter must have no condition"),
         ({"evidence": [{"name": "N"}]}, "text is missing"),
         ({"evidence": [{"name": "N", "text": "T", "wen": []}]}, "unknown key wen"),

@@ -175,3 +175,15 @@ def test_an_unknown_system_gets_suggestions() -> None:
     assert pages.find_system("HP-UX").key == "hpux"
     with pytest.raises(UsageError, match="hpux"):
         pages.find_system("hpxu")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_tells_what_it_costs_and_how_its_states_are_entered_and_left(rule: str) -> None:
+    text, known = shown(rule), finding_words.finding(RULES[rule])
+    assert "Costs: " in text
+    for name in STATES:
+        if set(words.state(name).situations) & set(known.situations) and words.state(name).name.isupper():
+            told = part(text, "Its sockets are in")
+            assert f"- {name.upper()}. " in told
+            for edge in words.state(name).entered_by:
+                assert f"{edge.state} ({edge.on})" in told
