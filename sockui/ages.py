@@ -6,6 +6,7 @@ between polls: that is ``tracker``, which narrows these bounds with what it saw 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from functools import partial
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sockui.model import Host, Known, Protocol, SocketArray, State, Timer
-from sockui.model.sockets import PIECE, Rows
+from sockui.model.sockets import PIECE, Rows, by_state
 
 
 class AgeSource(IntEnum):
@@ -78,26 +79,23 @@ def bounds(sockets: SocketArray, host: Host, uptime: float, dump_seconds: float 
 def _bound(sockets: SocketArray, ages: AgeArray, fin_wait2_seconds: int | None, late: int) -> None:
     """Fill in the ages of some sockets; ``late`` is in ms."""
     state = np.where(sockets["protocol"] == Protocol.TCP, sockets["state"], 0)
-    known, inode = sockets["known"].copy(), sockets["inode"]
-    fin_wait2_orphan = partial(_fin_wait2_orphan, seconds=fin_wait2_seconds)
-    for mask, groups, bound in (
-        (state == State.TIME_WAIT, Known.TIMER, _time_wait),
-        ((state == State.FIN_WAIT2) & (inode == 0), Known.TIMER, fin_wait2_orphan),
-        ((state == State.FIN_WAIT2) & (inode != 0), Known.INFO, _fin_wait2_held),
-        (state == State.CLOSE_WAIT, Known.INFO, _close_wait),
-        (state == State.CLOSING, Known.COUNTERS, _closing),
-        ((state == State.FIN_WAIT1) | (state == State.LAST_ACK), Known.COUNTERS, _fin_unacknowledged),
-        (state == State.SYN_SENT, Known.INFO | Known.TIMER, _syn_sent),
-        (state == State.SYN_RECV, Known.MINI | Known.TIMER, _syn_recv),
-        (state == State.ESTABLISHED, Known.INFO, _established),
-    ):
-        rows = np.flatnonzero(mask)
-        rows = rows[_has(known[rows], groups)]
-        if len(rows):
-            least, most, source = bound(Rows(sockets, rows))
-            ages["min_ms"][rows] = np.maximum(least - JIFFY_MS, 0)
-            ages["max_ms"][rows] = np.where(most < 0, -1, np.maximum(most, least) + JIFFY_MS + late)
-            ages["source"][rows] = source
+    for code, alike in by_state(state):
+        parts = [(*_BOUNDS[code], alike)] if code in _BOUNDS else []
+        if code == State.FIN_WAIT2:
+            held = sockets["inode"][alike] != 0
+            orphan = partial(_fin_wait2_orphan, seconds=fin_wait2_seconds)
+            parts = [(Known.TIMER, orphan, alike[~held]), (Known.INFO, _fin_wait2_held, alike[held])]
+        for groups, bound, rows in parts:
+            chosen = Rows(sockets, rows)
+            known = _has(chosen["known"], groups)
+            if not known.all():
+                rows = rows[known]
+                chosen = Rows(sockets, rows)
+            if len(rows):
+                least, most, source = bound(chosen)
+                ages["min_ms"][rows] = np.maximum(least - JIFFY_MS, 0)
+                ages["max_ms"][rows] = np.where(most < 0, -1, np.maximum(most, least) + JIFFY_MS + late)
+                ages["source"][rows] = source
 
 
 _Bound = tuple[NDArray[np.int64], NDArray[np.int64], Any]  # at least ms, at most ms (-1 unbounded), source
@@ -218,13 +216,26 @@ def _established(sockets: Rows) -> _Bound:
     retransmission timeouts and in which something was busy may reach back into the handshake (and with TCP
     Fast Open hold data of the SYN), so they count only as far as it cannot.
     """
-    sent, received = _ms(sockets, "last_data_sent"), _ms(sockets, "last_data_recv")
-    least = np.maximum(np.maximum(sent, received), _ms(sockets, "last_ack_recv"))
+    sent, received = sockets["last_data_sent"], sockets["last_data_recv"]
+    least = np.maximum(np.maximum(sent, received), sockets["last_ack_recv"]).astype(np.int64)
     counted = _has(sockets["known"], Known.COUNTERS)
     timeouts = np.where(_has(sockets["known"], Known.RTO_TOTALS), _ms(sockets, "total_rto_time"), 0)
     busy = np.where(counted, _ms(sockets, "busy_time"), 0)
     least = np.maximum(least, busy - timeouts - INITIAL_RTO_MS)
     never_sent = counted & (sockets["bytes_sent"] == 0)
     never_received = counted & (sockets["bytes_received"] == 0)
-    most = np.where(never_sent, sent, np.where(never_received, received, -1))
+    most = np.where(never_sent, sent, np.where(never_received, received, np.int64(-1)))
     return least, most, AgeSource.LAST_ACK
+
+
+_BOUNDS: Mapping[int, tuple[Known, Callable[[Rows], _Bound]]] = {
+    State.TIME_WAIT: (Known.TIMER, _time_wait),
+    State.CLOSE_WAIT: (Known.INFO, _close_wait),
+    State.CLOSING: (Known.COUNTERS, _closing),
+    State.FIN_WAIT1: (Known.COUNTERS, _fin_unacknowledged),
+    State.LAST_ACK: (Known.COUNTERS, _fin_unacknowledged),
+    State.SYN_SENT: (Known.INFO | Known.TIMER, _syn_sent),
+    State.SYN_RECV: (Known.MINI | Known.TIMER, _syn_recv),
+    State.ESTABLISHED: (Known.INFO, _established),
+}
+"""Fields that a state's bound needs, and the bound; that of FIN_WAIT2 depends on whether somebody holds it."""

@@ -30,7 +30,7 @@ from sockui.model import (
     State,
     settled,
 )
-from sockui.model.sockets import ENDS, PIECE, Rows, appended, joined, mixed
+from sockui.model.sockets import ENDS, PIECE, Rows, appended, columns, joined, mixed
 
 UNSEEN_KEPT = 1000
 """So many connections that were in no dump, of those that one poll is told of, become rows; all of them are counted."""
@@ -85,7 +85,7 @@ _MEMORY = np.dtype(
 
 _GROUPS = int(Known.QUEUES | Known.TIMER | Known.INFO | Known.WINDOWS | Known.RTO_TOTALS | Known.COUNTERS)
 _NAMES = SOCKET.names or ()
-_TOLD = ("timer", "recv_queue", "send_queue", "timer_ms", "retransmits", *_NAMES[_NAMES.index("ca_state") :])
+_TOLD = ("timer", "recv_queue", "send_queue", "timer_ms", *_NAMES[_NAMES.index("ca_state") :])
 """Fields, of ``_GROUPS``, that the message about an end tells as they were then."""
 
 _UNBOUNDED = np.iinfo(np.int64).max
@@ -108,6 +108,7 @@ class Tracker:
         self._last: Update | None = None
         self._absent: NDArray[Any] = np.empty(0, _MEMORY)  # of the last update's rows that its dump does not show
         self._order: NDArray[np.intp] | None = None  # of the last update's keys; None: not needed yet
+        self._stood = np.empty(0, np.uint64)  # of the last update's rows, as _standings() gives them
         self._sleeps: list[tuple[float, float]] = []  # (CLOCK_MONOTONIC s when noticed, s slept)
         self._slept_before: float | None = None  # seconds the host had slept since boot when watching began
         self._started = 0.0  # CLOCK_MONOTONIC, s, when watching began
@@ -123,6 +124,7 @@ class Tracker:
         last = self._last
         if last is None:
             update = Update(snapshot, sockets, keys, ages, np.zeros(len(sockets), np.uint8), path, 0, 0)
+            self._stood = _standings(sockets)
         else:
             update = self._against(last, snapshot, keys, ages, path)
             self._dump_before = last.snapshot.monotonic - last.snapshot.dump_seconds
@@ -135,7 +137,8 @@ class Tracker:
         sockets = snapshot.sockets
         told = self._told(last, snapshot)
         rows, was, order = self._matched(last.keys, keys)  # rows that were there before, and where
-        same = _same(sockets, rows, last.sockets, was)
+        stands = _standings(sockets)
+        same = stands[rows] == self._stood[was]
         self._carry_on(last, was[same], snapshot, rows[same], ages)
         self._changed(last, was[~same], snapshot, rows[~same], ages)
         path[rows[same]] = last.path[was[same]]
@@ -146,7 +149,7 @@ class Tracker:
 
         seen_again = np.zeros(len(last.keys), np.bool_)
         seen_again[was] = True
-        parts: list[tuple[NDArray[Any], ...]] = [(sockets, keys, ages, life, path, np.empty(0, _MEMORY))]
+        parts: list[tuple[NDArray[Any], ...]] = [(sockets, keys, ages, life, path, stands, np.empty(0, _MEMORY))]
         missing = np.flatnonzero(~seen_again)
         closed = 0
         if len(missing):
@@ -172,15 +175,16 @@ class Tracker:
                     stale,
                     np.where(ended, Life.ENDED, Life.MISSED).astype(np.uint8),
                     last.path[missing],
+                    self._stood[missing],
                     left,
                 )
             )
         if len(told.unseen):
             parts.append(_rows_of(told.endings.sockets[told.unseen], snapshot))
-        self._absent, self._order = parts[0][-1], order
+        self._stood, self._absent, self._order = stands, parts[0][-1], order
         if len(parts) > 1:
             (first, *others), *more = zip(*parts, strict=True)
-            keys, ages, life, path, self._absent = map(joined, more)
+            keys, ages, life, path, self._stood, self._absent = map(joined, more)
             sockets = appended(first, others)
             self._order = None
         return Update(
@@ -340,13 +344,13 @@ def _unseen(facts: EndingArray, candidates: NDArray[np.bool_]) -> NDArray[np.int
 
 
 def _rows_of(unseen: SocketArray, snapshot: Snapshot) -> tuple[NDArray[Any], ...]:
-    """Sockets, keys, ages, life, path and memory of connections in no dump: nothing bounds how long in their state."""
+    """Sockets, keys, ages, life, path, standings and memory of connections in no dump; nothing bounds their ages."""
     ages = np.zeros(len(unseen), AGE)
     ages["max_ms"] = -1
     memory = np.zeros(len(unseen), _MEMORY)
     memory["lingers_from"], memory["seen_boottime"] = snapshot.monotonic, snapshot.boottime
     life = np.full(len(unseen), Life.ENDED, np.uint8)
-    return unseen, identities(unseen), ages, life, unseen["state"].astype(np.uint64), memory
+    return unseen, identities(unseen), ages, life, unseen["state"].astype(np.uint64), _standings(unseen), memory
 
 
 def _told_of(last: Update, told: _Told, ended: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], EndingArray]:
@@ -364,12 +368,12 @@ def identities(sockets: SocketArray) -> NDArray[np.uint64]:
     The kernel's cookies are a counter that never reaches the top bit. The hash is over the 5-tuple and the
     inode, and over pid and descriptor where the inode is not known either.
     """
-    keys: NDArray[np.uint64] = sockets["cookie"].copy()
-    for start in range(0, len(sockets), PIECE):
-        part = sockets[start : start + PIECE]
-        without = np.flatnonzero(part["known"] & int(Known.COOKIE) == 0)
-        if len(without):
-            keys[start + without] = _hashes(Rows(part, without)) | np.uint64(1 << 63)
+    keys: NDArray[np.uint64]
+    keys, known = columns(sockets, "cookie", "known")
+    without = np.flatnonzero(known & int(Known.COOKIE) == 0)
+    for start in range(0, len(without), PIECE):
+        rows = without[start : start + PIECE]
+        keys[rows] = _hashes(Rows(sockets, rows)) | np.uint64(1 << 63)
     return keys
 
 
@@ -379,12 +383,12 @@ def _hashes(rows: Rows) -> NDArray[np.uint64]:
     return mixed((*map(rows.__getitem__, ENDS), np.where(inode, rows["inode"], 0), *without))
 
 
-def _same(new: SocketArray, rows: NDArray[np.intp], old: SocketArray, was: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether state and connection are the same; one descriptor can be connected again under its cookie."""
-    same = np.empty(len(rows), np.bool_)
-    for start in range(0, len(rows), PIECE):
-        part = slice(start, start + PIECE)
-        now, then = Rows(new, rows[part]), Rows(old, was[part])
-        peer = [now[name] == then[name] for name in _PEER]
-        same[part] = (now["state"] == then["state"]) & ((now["protocol"] == Protocol.UDP) | np.logical_and.reduce(peer))
-    return same
+def _standings(sockets: SocketArray) -> NDArray[np.uint64]:
+    """One number for each row's state and connection: one descriptor can be connected again under its cookie."""
+    stands = np.empty(len(sockets), np.uint64)
+    for start in range(0, len(sockets), PIECE):
+        rows = sockets[start : start + PIECE]
+        peer = mixed(rows[name] for name in _PEER)
+        peer[rows["protocol"] == Protocol.UDP] = 0  # one socket has many
+        stands[start : start + PIECE] = mixed((peer, rows["state"]))
+    return stands

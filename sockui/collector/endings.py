@@ -51,6 +51,7 @@ class EndingReader:
         """``buffers`` is how many bytes to ask for, for each protocol that is listened for."""
         self._drops = dict.fromkeys(buffers, 0)
         self._buffer = np.empty(CHUNK, np.uint8)
+        self._decoder = inet_diag.Decoder(0)
         self._listeners: dict[Protocol, socket.socket] = {}
         self._drained = time.monotonic()
         try:
@@ -70,11 +71,10 @@ class EndingReader:
         Raises :class:`NetlinkError` if receiving fails otherwise than by an overrun, which is ``Endings.lost``.
         """
         after, self._drained = self._drained, time.monotonic()
-        decoder = inet_diag.Decoder(0)
-        lost = sum(self._drain(protocol, listener, decoder) for protocol, listener in self._listeners.items())
-        sockets = decoder.rows()
-        if not len(sockets):
+        lost = sum(self._drain(protocol, listener) for protocol, listener in self._listeners.items())
+        if not len(self._decoder):
             return Endings.none(lost)
+        sockets = self._decoder.rows()
         return Endings(sockets, judged(sockets, after, time.monotonic()), lost)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class EndingReader:
         for listener in self._listeners.values():
             listener.close()
 
-    def _drain(self, protocol: Protocol, listener: socket.socket, decoder: inet_diag.Decoder) -> int:
+    def _drain(self, protocol: Protocol, listener: socket.socket) -> int:
         """Receive and decode until nothing is left; how many were lost, at least."""
         receive, view = listener.recv_into, self._buffer.data
         lost = used = 0
@@ -90,7 +90,7 @@ class EndingReader:
             try:
                 size = receive(view[used:], 0, socket.MSG_TRUNC)
             except BlockingIOError:
-                return lost + self._decode(used, protocol, decoder)
+                return lost + self._decode(used, protocol)
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise NetlinkError(f"hearing what ended failed: {error.strerror}", error.errno or 0) from error
@@ -101,16 +101,16 @@ class EndingReader:
                 continue
             used += size
             if used > CHUNK - _LONGEST:
-                lost += self._decode(used, protocol, decoder)
+                lost += self._decode(used, protocol)
                 used = 0
 
-    def _decode(self, used: int, protocol: Protocol, decoder: inet_diag.Decoder) -> int:
+    def _decode(self, used: int, protocol: Protocol) -> int:
         """Decode what was received; 1 if a part was not understood and what followed it was given up."""
         if not used:
             return 0
         walk = inet_diag.walk(self._buffer, used)
-        malformed = decoder.malformed
-        decoder.take(self._buffer, walk.runs, protocol)
+        decoder, malformed = self._decoder, self._decoder.malformed
+        decoder.take(self._buffer, walk, protocol)
         return int(walk.malformed > 0 or walk.done or decoder.malformed > malformed)
 
     def _overrun(self, protocol: Protocol, listener: socket.socket) -> int:

@@ -43,6 +43,7 @@ class GhostFinder:
         self._others = np.empty(0, np.uint32)  # inodes that are no ghosts as long as somebody holds them
         self._before = np.empty(0, np.uint32)  # inodes that might have been ghosts in the poll before
         self._ghosts = np.empty(0, np.uint32)
+        self._clear = Holders.none()  # in it was no ghost and nothing to look at again
 
     def find(self, unlisted: Holders) -> Holders:
         """Every (inode, pid, fd) of a ghost, sorted. Call it in the thread that made the dump, after each one.
@@ -50,6 +51,8 @@ class GhostFinder:
         ``unlisted``: the sockets that processes hold and that the dump has not. One is told from the second poll
         on in which it is there, because in the first it may have been made after the dump.
         """
+        if all(map(np.array_equal, _columns(unlisted), _columns(self._clear))):
+            return Holders.none()
         try:
             ours = os.readlink(f"{self._proc}/thread-self/ns/net")
         except OSError:
@@ -73,6 +76,9 @@ class GhostFinder:
         self._others = np.intersect1d(self._others, unlisted.inode)
         here = [pid for pid, lives in self._here.items() if lives]
         asked = unlisted.only(np.isin(unlisted.pid, here) & ~np.isin(unlisted.inode, self._others))
+        if not len(asked.inode):
+            self._clear = unlisted
+            return asked
         tcp = np.zeros(len(asked.inode), np.bool_)
         none: list[int] = []
         entries = zip(asked.inode.tolist(), asked.pid.tolist(), asked.fd.tolist(), strict=True)
@@ -97,6 +103,10 @@ class GhostFinder:
             return os.readlink(f"{self._proc}/{pid}/ns/net") == ours
         except OSError:
             return False
+
+
+def _columns(holders: Holders) -> tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.int32]]:
+    return holders.inode, holders.pid, holders.fd
 
 
 def _listed_elsewhere(ours: str, proc: str) -> NDArray[np.uint32]:

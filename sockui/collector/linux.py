@@ -18,7 +18,7 @@ from sockui.collector.netlink import DiagSocket
 from sockui.collector.owners import OwnerResolver
 from sockui.collector.processes import ProcessTable, with_ancestors
 from sockui.errors import NetlinkError
-from sockui.model import Endings, Protocol, Snapshot, SocketArray
+from sockui.model import Endings, Protocol, Snapshot, SocketArray, State
 
 DUMPS = (
     (socket.AF_INET, Protocol.TCP),
@@ -26,6 +26,9 @@ DUMPS = (
     (socket.AF_INET, Protocol.UDP),
     (socket.AF_INET6, Protocol.UDP),
 )
+FEWER_DUMPS = ((socket.AF_UNSPEC, Protocol.TCP), *DUMPS[2:])
+"""The same where the kernel understands it: the walk for IPv6 goes past all the IPv4 sockets too."""
+_ONLY_LISTEN = 1 << State.LISTEN  # 0.03 ms
 
 
 class NetlinkCollector:
@@ -44,7 +47,7 @@ class NetlinkCollector:
         self._host = HostReader(namespace=namespace)
         self._expected = 1024
         try:
-            self._diag.dump(socket.AF_INET, Protocol.TCP, inet_diag.Decoder(64), 1 << 10)  # LISTEN: 0.03 ms
+            self._dumps = _understood(self._diag)
         except NetlinkError:
             self._diag.close()
             raise
@@ -107,16 +110,26 @@ class NetlinkCollector:
     def _sockets(self) -> tuple[SocketArray, tuple[str, ...]]:
         decoder = inet_diag.Decoder(self._expected)
         notes = []
-        for family, protocol in DUMPS:
+        for family, protocol in self._dumps:
             try:
                 self._diag.dump(family, protocol, decoder, inet_diag.ALL_STATES)
             except NetlinkError as error:
                 if error.errno != errno.ENOENT:
                     raise
-                version = 6 if family == socket.AF_INET6 else 4
-                notes.append(f"This kernel cannot list IPv{version} {protocol.name} sockets (no diag module).")
+                version = {socket.AF_INET: "IPv4 ", socket.AF_INET6: "IPv6 "}.get(family, "")
+                notes.append(f"This kernel cannot list {version}{protocol.name} sockets (no diag module).")
         if decoder.malformed:
             notes.append(f"{decoder.malformed} messages from the kernel could not be read whole.")
         sockets = decoder.rows()
         self._expected = len(sockets) + len(sockets) // 8 + 1024
         return sockets, tuple(notes)
+
+
+def _understood(diag: DiagSocket) -> tuple[tuple[socket.AddressFamily, Protocol], ...]:
+    """The dumps that this kernel answers. Raises :class:`NetlinkError` if it answers none."""
+    try:
+        diag.dump(*FEWER_DUMPS[0], inet_diag.Decoder(64), _ONLY_LISTEN)
+    except NetlinkError:
+        diag.dump(*DUMPS[0], inet_diag.Decoder(64), _ONLY_LISTEN)
+        return DUMPS
+    return FEWER_DUMPS

@@ -29,6 +29,11 @@ TIMEOUT = 5.0
 TRIES = 3
 """Dumps that broke off (ENOBUFS, EINTR, a truncated message) are begun again this often."""
 
+_HEADER = struct.Struct("=IH2xI")  # struct nlmsghdr up to its sequence number
+_LAST = (inet_diag.NLMSG_DONE, inet_diag.NLMSG_ERROR)
+_DONE = 20  # bytes: NLMSG_DONE with its errno
+_ENDS = (_DONE, inet_diag.NLMSG_DONE)
+
 
 class _BrokenOffError(Exception):
     """The dump is incomplete and worth another try."""
@@ -56,7 +61,7 @@ class DiagSocket:
         self._socket.close()
 
     def dump(self, family: int, protocol: Protocol, decoder: inet_diag.Decoder, states: int) -> None:
-        """Read every socket of one family and protocol into ``decoder``.
+        """Read every socket of one family (AF_UNSPEC: both, TCP only) and protocol into ``decoder``.
 
         Raises :class:`NetlinkError` with the kernel's errno; ENOENT means that this kernel has no
         diag module for the protocol.
@@ -72,21 +77,26 @@ class DiagSocket:
     def _dump(self, family: int, protocol: Protocol, decoder: inet_diag.Decoder, states: int) -> None:
         self._sequence = (self._sequence + 1) & 0x7FFFFFFF
         buffer, view = self._buffer, self._buffer.data
+        receive, header, sequence = self._socket.recv_into, _HEADER.unpack_from, self._sequence
         try:
-            self._socket.send(inet_diag.request(family, protocol, states, self._sequence))
+            self._socket.send(inet_diag.request(family, protocol, states, sequence))
             used = 0
             while True:
-                size = self._socket.recv_into(view[used : used + RECEIVE], RECEIVE, socket.MSG_TRUNC)
+                size = receive(view[used : used + RECEIVE], RECEIVE, socket.MSG_TRUNC)
                 if size > RECEIVE:
                     self._drain()
                     raise _BrokenOffError(f"a message of {size} bytes was cut off")
-                if size < inet_diag.HEADER or self._sequence_of(used) != self._sequence:
+                if size < inet_diag.HEADER:
+                    continue
+                _, kind, answers = header(view, used)
+                if answers != sequence:
                     continue  # the rest of an answer that an earlier, broken dump left behind
-                last = self._ends(used, size)
                 used += size
-                if last or used + RECEIVE > CHUNK:
+                # What may close the dump: its first or last message is DONE, the kernel sends it last. A false alarm
+                # costs one early decode.
+                if kind in _LAST or header(view, max(used - _DONE, 0))[:2] == _ENDS or used + RECEIVE > CHUNK:
                     walk = inet_diag.walk(buffer, used)
-                    decoder.take(buffer, walk.runs, protocol)
+                    decoder.take(buffer, walk, protocol)
                     decoder.malformed += walk.malformed
                     used = 0
                     if walk.errno:
@@ -105,18 +115,7 @@ class DiagSocket:
             raise NetlinkError(f"reading sockets from the kernel failed: {error.strerror}", error.errno or 0) from error
 
     def _sequence_of(self, offset: int) -> int:
-        return int(self._buffer[offset + 8 : offset + 12].view("=u4")[0])
-
-    def _ends(self, offset: int, size: int) -> bool:
-        """Whether what was received at ``offset`` may close the dump: its first or last message says so.
-
-        A false alarm costs one early decode; a DONE that is neither cannot be, the kernel sends it last.
-        """
-        first = int(self._buffer[offset + 4 : offset + 6].view("=u2")[0])
-        if first in (inet_diag.NLMSG_DONE, inet_diag.NLMSG_ERROR):
-            return True
-        tail = self._buffer[offset + size - 20 : offset + size]
-        return int(tail[:4].view("=u4")[0]) == 20 and int(tail[4:6].view("=u2")[0]) == inet_diag.NLMSG_DONE
+        return int(_HEADER.unpack_from(self._buffer.data, offset)[2])
 
     def _drain(self) -> None:
         """Throw away what is left of a broken dump; the kernel goes on with it as we read."""

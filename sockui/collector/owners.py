@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sockui.collector import as_root
 from sockui.collector.processes import ProcessTable, with_ancestors
 from sockui.model import Coverage, Gap, Holders, Known, Owner, Process, Protocol, SocketArray, State
+from sockui.model.sockets import PIECE, columns
 
 _REASONS = {
     Owner.HIDDEN: "have no holder among the processes that may be read without root",
@@ -92,8 +93,9 @@ class OwnerResolver:
         """
         self._poll += 1
         self._processes.refresh()
-        known = (sockets["known"] & Known.INODE) != 0
-        inode = np.where(known, sockets["inode"], 0)
+        known, inode = columns(sockets, "known", "inode")
+        known = (known & Known.INODE) != 0
+        inode[~known] = 0
         rows = np.argsort(inode)[np.count_nonzero(inode == 0) :]
         dump = inode[rows]
         self._forget(dump)
@@ -130,8 +132,11 @@ class OwnerResolver:
             nowhere = rows[_locate(dump, self._absent[self._wait > 0])[1]]
             owner[nowhere] = Owner.HIDDEN if hidden else Owner.UNFOUND
         all_known = known.all()
-        for name, column in (("pid", pid), ("fd", fd), ("holders", holders), ("owner", owner)):
-            sockets[name] = column if all_known else np.where(known, column, sockets[name])
+        for start in range(0, len(sockets), PIECE):
+            part = slice(start, start + PIECE)
+            some, of_some = sockets[part], known[part]
+            for name, column in (("pid", pid), ("fd", fd), ("holders", holders), ("owner", owner)):
+                some[name] = column[part] if all_known else np.where(of_some, column[part], some[name])
 
     # --- keeping the relation true ---------------------------------------------------------------
 
@@ -361,12 +366,13 @@ def fill_queued(sockets: SocketArray, candidates: NDArray[np.bool_]) -> NDArray[
 
 def _coverage(sockets: SocketArray, queued: NDArray[np.uint8]) -> Coverage:
     """``queued``: for each LISTENER row without a pid, its listener's owner, because it shares that one's gap."""
-    named = sockets["pid"] > 0
-    counts = np.bincount(sockets["owner"][~named], minlength=len(Owner))
+    pid, owner = columns(sockets, "pid", "owner")
+    named = pid > 0
+    counts = np.bincount(owner[~named], minlength=len(Owner))
     counts += np.bincount(queued, minlength=len(Owner))
     fix = as_root()
     reasons = _REASONS if fix else {**_REASONS, Owner.HIDDEN: _REFUSED_TO_ROOT}
-    gaps = tuple(Gap(int(counts[owner]), reason) for owner, reason in reasons.items() if counts[owner])
+    gaps = tuple(Gap(int(counts[kind]), reason) for kind, reason in reasons.items() if counts[kind])
     return Coverage(
         sockets=len(sockets),
         attributed=int(np.count_nonzero(named)),

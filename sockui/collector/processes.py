@@ -77,8 +77,8 @@ class ProcessTable:
             except OSError:
                 continue
             count = status.st_size if self._counts_by_stat else self._listed(pid, started_ticks, old)
-            now = Seen(status.st_ino, started_ticks, status.st_uid, count)
-            seen[pid] = old if old == now else now
+            now = status.st_ino, started_ticks, status.st_uid, count
+            seen[pid] = old if old is not None and old == now else Seen(*now)
         self.seen = seen
         self.hidden = refused or 1 not in seen  # every PID namespace has a pid 1
         if len(self._read) > len(seen) or not self._read.keys() <= seen.keys():

@@ -19,6 +19,7 @@ from sockui.diagnosis.situations import Situation, classify, endpoint_key
 from sockui.diagnosis.stalls import stalls
 from sockui.diagnosis.thresholds import Thresholds
 from sockui.model import Host, Known, Process, Protocol, SocketArray, State
+from sockui.model.sockets import by_state
 from sockui.tracker import Life, Update
 
 Rows = NDArray[np.intp]
@@ -52,17 +53,16 @@ class Census:
         return found
 
     @cached_property
-    def _numbers(self) -> NDArray[np.intp]:
-        """(256,) how many rows are in each Situation."""
-        return np.bincount(self.situations, minlength=256)
+    def _alike(self) -> dict[int, Rows]:
+        """The rows in each Situation, ascending; those that there are."""
+        return dict(by_state(self.situations))
 
     def at(self, *situations: Situation) -> Rows:
         """Rows in one of some situations, ascending."""
-        if not self._numbers[list(situations)].any():
-            return np.empty(0, np.intp)
-        wanted = np.zeros(256, np.bool_)
-        wanted[list(situations)] = True
-        return np.flatnonzero(wanted[self.situations])
+        parts = [self._alike[situation] for situation in situations if situation in self._alike]
+        if len(parts) == 1:
+            return parts[0]
+        return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.intp)
 
     def known(self, rows: Rows, group: Known) -> NDArray[np.bool_]:
         """Which of some rows know a group of fields."""

@@ -23,6 +23,7 @@ from sockui.diagnosis.rules import RULES
 from sockui.diagnosis.thresholds import Thresholds
 from sockui.diagnosis.trend import forecast, trend
 from sockui.model import Owner, Protocol, State, Threads
+from sockui.model.sockets import columns
 from sockui.tracker import Life, Update
 
 _EXPLAIN_ONLY = frozenset({"R16", "R22", "R25"})
@@ -98,16 +99,15 @@ class Diagnosis:
     def _count(self, census: Census, kept: list[tuple[str, Draft, Counter[str]]]) -> None:
         """Add this poll to the history: sockets per state, per process and state, descriptors, and per finding."""
         update, sockets = census.update, census.sockets
-        present = (update.life != Life.ENDED) & (sockets["protocol"] != Protocol.UDP)
-        states = sockets["state"][present]
+        protocol, code, owner, holder = columns(sockets, "protocol", "state", "owner", "pid")
+        present = (update.life != Life.ENDED) & (protocol != Protocol.UDP)
+        states = code[present]
         counts: dict[Hashable, int] = {
             ("host", state): int(number)
             for state, number in zip(State, np.bincount(states, minlength=64)[list(State)], strict=True)
         }
-        held = present & (sockets["owner"] == Owner.PROCESS)
-        mixed = sockets["pid"][held].astype(np.int64)
-        mixed *= 64
-        mixed += sockets["state"][held]
+        held = present & (owner == Owner.PROCESS)
+        mixed = holder[held].astype(np.int64) * 64 + code[held]
         for value, number in zip(*(part.tolist() for part in np.unique(mixed, return_counts=True)), strict=True):
             counts["state", value // 64, value % 64] = number
         for pid, process in update.snapshot.processes.items():

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sockui.model import Protocol, State
+from sockui.model.sockets import columns
 from sockui.tracker import Life, Update
 
 Keys = NDArray[np.uint64]
@@ -30,9 +31,10 @@ class Memory:
     def take(self, update: Update) -> None:
         """Remember a poll; what is older than the window is forgotten, but for the one poll that begins it."""
         now, sockets = update.snapshot.monotonic, update.sockets
-        rows = np.flatnonzero(
-            ((sockets["state"] == State.LISTEN) | (sockets["protocol"] == Protocol.UDP)) & (update.life != Life.ENDED)
-        )[:_MOST_DROPPING]
+        state, protocol = columns(sockets, "state", "protocol")
+        rows = np.flatnonzero(((state == State.LISTEN) | (protocol == Protocol.UDP)) & (update.life != Life.ENDED))[
+            :_MOST_DROPPING
+        ]
         keys = update.keys[rows]
         order = np.argsort(keys)
         drops = sockets["drops"][rows].astype(np.int64)

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from sockui.ages import TIMEWAIT_MS, AgeArray
 from sockui.diagnosis.situations import endpoint_key
 from sockui.model import Host, Protocol, SocketArray, State
+from sockui.model.sockets import columns, mixed
 
 Address = tuple[int, int]
 """First and last 64 bits, as SOCKET has them; IPv4 is ::ffff:a.b.c.d."""
 
-LEAST_SHARE = 0.1
-"""Below this share of the usable ports a destination is not worth an object."""
+FIRST_PARITY = 0.95
+"""From this share of the ports that connect() tries first on, it has to look among the others for long."""
 MOST_GAUGES = 64
 """So many, the fullest: with a range of a few ports every destination would be above the share."""
 REUSE_DELAY_MS = 1000
@@ -66,7 +67,7 @@ class PortGauge:
     @property
     def past_first_parity(self) -> bool:
         """Whether connect() has to look among the other half, because the half it tries first is nearly all used."""
-        return self.used > self.first_used and self.first_used >= 0.95 * self.first_usable
+        return self.used > self.first_used and self.first_used >= FIRST_PARITY * self.first_usable
 
     @property
     def closes_per_second(self) -> float:
@@ -79,23 +80,26 @@ def gauges(
     ages: AgeArray,
     host: Host,
     present: NDArray[np.bool_] | None = None,
-    least: float = LEAST_SHARE,
+    least: float = 0.0,
 ) -> list[PortGauge]:
     """Gauge every (source, destination, port) with at least ``least`` of its ports used, the fullest first.
+
+    A smaller share that may be past the first parity is enough, too.
 
     ``sockets`` (n,) SOCKET, ``ages`` (n,) AGE, ``present`` (n,) bool: which rows are there (None: all). Only
     connections that we opened count: those whose port lies in the range and is not listened on. Empty if the
     range cannot be read.
     """
-    usable = usable_ports(sockets, host, present)
-    floor = max(least * usable.sum(), 1.0)
-    rows = np.flatnonzero(usable[sockets["local_port"]] & _tcp(sockets, present))
+    state, protocol, local_port = columns(sockets, "state", "protocol", "local_port")
+    tcp = protocol == Protocol.TCP if present is None else (protocol == Protocol.TCP) & present
+    usable = _usable(state[tcp], local_port[tcp], host)
+    floor = max(min(least * usable.sum(), FIRST_PARITY * usable[_first_parity(host)].sum()), 1.0)
+    rows = np.flatnonzero(usable[local_port] & tcp)
+    for address in ("remote", "local"):  # what needs all of the key is left to those that may be many
+        rows = rows[_crowded(mixed((sockets[f"{address}_low"][rows], sockets["remote_port"][rows])), floor)]
     if len(rows) < floor:
         return []
     key = _destination_key(sockets, rows)
-    crowd = np.bincount(key >> np.uint64(48), minlength=1 << 16)  # sorting is left to those that may be many
-    many = crowd[key >> np.uint64(48)] >= floor
-    rows, key = rows[many], key[many]
     order = np.argsort(key, kind="stable")
     _, first, number = np.unique(key[order], return_index=True, return_counts=True)
     made = (
@@ -106,12 +110,24 @@ def gauges(
     return sorted((gauge for gauge in made if gauge.used >= floor), key=lambda gauge: -gauge.used)[:MOST_GAUGES]
 
 
+def _crowded(keys: NDArray[np.uint64], least: float) -> NDArray[np.bool_]:
+    """Which keys may be there that often: those of which the first 16 bits are."""
+    first = (keys >> np.uint64(48)).astype(np.intp)
+    return np.asarray((np.bincount(first, minlength=1) >= least)[first])
+
+
 def usable_ports(sockets: SocketArray, host: Host, present: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """Which local ports connect() may choose, by number; (65536,) bool.
 
     Those of ip_local_port_range without ip_local_reserved_ports and without those that a listening or unconnected
     TCP socket is bound to, at whatever address; none at all if the range cannot be read.
     """
+    tcp = sockets["protocol"] == Protocol.TCP if present is None else (sockets["protocol"] == Protocol.TCP) & present
+    return _usable(sockets["state"][tcp], sockets["local_port"][tcp], host)
+
+
+def _usable(states: NDArray[np.uint8], local_ports: NDArray[np.uint16], host: Host) -> NDArray[np.bool_]:
+    """The same, of the TCP sockets that are there."""
     ports = np.zeros(1 << 16, np.bool_)
     low, high = (host.number("net.ipv4.ip_local_port_range", index) for index in (0, 1))
     if low is None or high is None:
@@ -120,8 +136,7 @@ def usable_ports(sockets: SocketArray, host: Host, present: NDArray[np.bool_] | 
     for begin, end in reserved_ports(host.sysctls.get("net.ipv4.ip_local_reserved_ports", "")):
         ports[begin : end + 1] = False
     # after a reset a bound socket in CLOSE still shows its old destination: the state tells, not the remote port
-    unconnected = (sockets["state"] == State.LISTEN) | (sockets["state"] == State.CLOSE)
-    ports[sockets["local_port"][_tcp(sockets, present) & unconnected]] = False
+    ports[local_ports[(states == State.LISTEN) | (states == State.CLOSE)]] = False
     return ports
 
 
@@ -133,11 +148,6 @@ def reserved_ports(text: str) -> list[tuple[int, int]]:
         if begin.isdecimal() and (end or begin).isdecimal():
             ranges.append((int(begin), int(end or begin)))
     return ranges
-
-
-def _tcp(sockets: SocketArray, present: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    tcp = np.asarray(sockets["protocol"] == Protocol.TCP)
-    return tcp if present is None else tcp & present
 
 
 def _destination_key(sockets: SocketArray, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
@@ -168,7 +178,7 @@ def _gauge(
     used[ports[~reusable]] = True
     free_again = np.zeros(len(usable), np.bool_)
     free_again[ports[reusable]] = True
-    first = slice((host.number("net.ipv4.ip_local_port_range") or 0) % 2, None, 2)
+    first = _first_parity(host)
     in_state = np.bincount(states, minlength=max(State) + 1)
     return PortGauge(
         source=source,
@@ -185,6 +195,11 @@ def _gauge(
         holding_seconds=holding_ms / 1000,
         rows=rows,
     )
+
+
+def _first_parity(host: Host) -> slice:
+    """The port numbers that connect() tries first: with the parity of the range's beginning."""
+    return slice((host.number("net.ipv4.ip_local_port_range") or 0) % 2, None, 2)
 
 
 def _reuses(host: Host, source: Address, destination: Address, interface: int) -> bool:

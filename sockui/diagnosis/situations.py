@@ -6,6 +6,7 @@ not judge how bad it is (the rules do) or hold words (``knowledge`` has one file
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from sockui.ages import INITIAL_RTO_MS, AgeArray
 from sockui.model import Known, Protocol, SocketArray, State, Timer
-from sockui.model.sockets import PIECE, Rows
+from sockui.model.sockets import PIECE, Rows, by_state
 
 IDLE_MS = 60_000
 """An ESTABLISHED connection without data in either direction for this long is called idle."""
@@ -110,28 +111,22 @@ def classify(sockets: SocketArray, ages: AgeArray, rows: NDArray[np.intp] | None
         situations = np.empty(len(sockets), np.uint8)
         for start in range(0, len(sockets), PIECE):
             places = np.arange(start, min(start + PIECE, len(sockets)))
-            situations[places] = classify(sockets, ages, places)
+            situations[start : start + PIECE] = classify(sockets, ages, places)
         return situations
     chosen = np.asarray(rows, np.intp)
     every = Rows(sockets, chosen)
     states, protocols = every["state"], every["protocol"]
     situations = np.asarray(_PLAIN[states], np.uint8)
-    tcp = protocols != Protocol.UDP
-    for state, refine in (
-        (State.ESTABLISHED, _established),
-        (State.CLOSE_WAIT, _close_wait),
-        (State.FIN_WAIT2, _fin_wait2),
-    ):
-        at = np.flatnonzero((states == state) & tcp)
-        if len(at):
-            situations[at] = refine(every.only(at), situations[at])
-    at = np.flatnonzero((states == State.FIN_WAIT1) | (states == State.LAST_ACK) | (states == State.CLOSING))
-    if len(at):
-        situations[at] = _fin_unacknowledged(every.only(at), ages["min_ms"][chosen[at]], situations[at])
-    _handshakes(sockets, every, situations)
-    at = np.flatnonzero(~tcp)
-    if len(at):
-        situations[at] = _udp(every.only(at))
+    handshakes: dict[int, NDArray[np.intp]] = {}
+    for state, at in by_state(np.where(protocols == Protocol.UDP, _UDP, states)):
+        few = every.only(at)
+        if state in _REFINED:
+            situations[at] = _REFINED[state](few, situations[at])
+        elif state in _FIN_UNACKNOWLEDGED:
+            situations[at] = _fin_unacknowledged(few, ages["min_ms"][chosen[at]], situations[at])
+        else:
+            handshakes[state] = at
+    _handshakes(sockets, every, handshakes, situations)
     return situations
 
 
@@ -199,14 +194,15 @@ def _established(sockets: Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
         (info & reading & ~sending & (quiet >= IDLE_MS), Situation.ESTABLISHED_IDLE),
     )
     busy = np.flatnonzero(sending)  # the columns below are read only where something is sent: few rows
-    few = sockets.only(busy)
-    retries = retransmitting(few)
-    situations[busy] = _first(
-        situations[busy],
-        (zero_window(few), Situation.PEER_NOT_READING),
-        (retries & back_off_undone(few), Situation.ESTABLISHED_UNREACHABLE),
-        (retries, Situation.ESTABLISHED_RETRANSMITTING),
-    )
+    if len(busy):
+        few = sockets.only(busy)
+        retries = retransmitting(few)
+        situations[busy] = _first(
+            situations[busy],
+            (zero_window(few), Situation.PEER_NOT_READING),
+            (retries & back_off_undone(few), Situation.ESTABLISHED_UNREACHABLE),
+            (retries, Situation.ESTABLISHED_RETRANSMITTING),
+        )
     situations[unheld(sockets)] = Situation.ACCEPT_QUEUE
     return situations
 
@@ -247,19 +243,31 @@ def _fin_unacknowledged(sockets: Rows, age: NDArray[np.int64], plain: NDArray[np
     )
 
 
-def _udp(sockets: Rows) -> NDArray[np.uint8]:
+def _udp(sockets: Rows, plain: NDArray[np.uint8]) -> NDArray[np.uint8]:
     connected = sockets["state"] == State.ESTABLISHED
     plain = np.where(connected, Situation.UDP_CONNECTED, Situation.UDP_UNCONNECTED).astype(np.uint8)
     return _first(plain, (has(sockets, Known.MEMORY) & (sockets["drops"] > 0), Situation.UDP_DROPS))
 
 
-def _handshakes(sockets: SocketArray, every: Rows, situations: NDArray[np.uint8]) -> None:
-    """Refine LISTEN, SYN_SENT and SYN_RECV in place; the latter two depend on the listeners among all sockets."""
-    states = every["state"]
-    at = np.flatnonzero(states == State.LISTEN)
-    situations[at[queue_full(every.only(at))]] = Situation.LISTEN_QUEUE_FULL
+_UDP = 0xFF
+"""Instead of a state, for every UDP socket."""
+_REFINED: Mapping[int, Callable[[Rows, NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    State.ESTABLISHED: _established,
+    State.CLOSE_WAIT: _close_wait,
+    State.FIN_WAIT2: _fin_wait2,
+    _UDP: _udp,
+}
+_FIN_UNACKNOWLEDGED = (State.FIN_WAIT1, State.LAST_ACK, State.CLOSING)
 
-    receiving, asking = (np.flatnonzero(states == state) for state in (State.SYN_RECV, State.SYN_SENT))
+
+def _handshakes(
+    sockets: SocketArray, every: Rows, by_state: Mapping[int, NDArray[np.intp]], situations: NDArray[np.uint8]
+) -> None:
+    """Refine LISTEN, SYN_SENT and SYN_RECV in place; the latter two depend on the listeners among all sockets."""
+    none = np.empty(0, np.intp)
+    at, receiving, asking = (by_state.get(state, none) for state in (State.LISTEN, State.SYN_RECV, State.SYN_SENT))
+    if len(at):
+        situations[at[queue_full(every.only(at))]] = Situation.LISTEN_QUEUE_FULL
     if not len(receiving) and not len(asking):
         return
     listening = Rows(sockets, np.flatnonzero(sockets["state"] == State.LISTEN))

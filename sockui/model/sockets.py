@@ -9,7 +9,7 @@ what they can say, and 0 is a value, not "unknown".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum, IntFlag
 from typing import Any, TypeAlias
 
@@ -88,42 +88,41 @@ class Owner(IntEnum):
 
 SOCKET = np.dtype(
     [
-        # --- identity -----------------------------------------------------------------------------
-        ("cookie", "u8"),  # idiag_cookie, unique until reboot, kept across every state
+        # --- who says it: the same for all rows that one message layout brings ----------------------
         ("known", "u2"),  # Known
         ("protocol", "u1"),  # Protocol
         ("family", "u1"),  # 4 or 6, of the socket (a v4-mapped connection of a v6 socket says 6)
+        ("fd", "i4"),  # descriptor of the holder ``pid``; -1 none
+        ("pid", "i4"),  # a holder (the lowest pid), or the listener's for OWNER LISTENER; 0 none
+        # --- struct inet_diag_msg (include/uapi/linux/inet_diag.h), its end in its order --------------
+        ("interface", "u4"),  # idiag_if, interface index the socket is bound to, 0 none
+        ("cookie", "u8"),  # idiag_cookie, unique until reboot, kept across every state
+        ("timer_ms", "u4"),  # ms until the timer fires; may stay 0 for up to 2 s ("due")
+        ("recv_queue", "u4"),  # bytes; LISTEN: connections waiting for accept(); counts the peer's FIN as 1
+        ("send_queue", "u4"),  # bytes; LISTEN: backlog; counts our FIN or SYN as 1
+        ("uid", "u4"),
+        ("inode", "u4"),
         ("state", "u1"),  # State
         ("timer", "u1"),  # Timer
         ("shutdown", "u1"),  # Shutdown
         ("owner", "u1"),  # Owner
-        ("local_high", "u8"),  # local address, first 64 bits; IPv4 is held as ::ffff:a.b.c.d
-        ("local_low", "u8"),  # local address, last 64 bits
-        ("remote_high", "u8"),
-        ("remote_low", "u8"),
         ("local_port", "u2"),
         ("remote_port", "u2"),
-        ("interface", "u4"),  # idiag_if, interface index the socket is bound to, 0 none
-        # --- who ----------------------------------------------------------------------------------
-        ("cgroup", "u8"),  # cgroup2 id at creation (attribute CGROUP_ID); 0 none
-        ("uid", "u4"),
-        ("inode", "u4"),
-        ("pid", "i4"),  # a holder (the lowest pid), or the listener's for OWNER LISTENER; 0 none
-        ("fd", "i4"),  # that holder's descriptor; -1 none
         ("holders", "u2"),  # number of (pid, fd) pairs that refer to the socket
-        # --- queues and timer ---------------------------------------------------------------------
-        ("retransmits", "u1"),  # tcpi_retransmits (u8, wraps), or idiag_retrans for a mini SYN_RECV
-        ("recv_queue", "u4"),  # bytes; LISTEN: connections waiting for accept(); counts the peer's FIN as 1
-        ("send_queue", "u4"),  # bytes; LISTEN: backlog; counts our FIN or SYN as 1
-        ("timer_ms", "u4"),  # ms until the timer fires; may stay 0 for up to 2 s ("due")
+        ("remote_low", "u8"),  # remote address, last 64 bits; what is read most ends here: it is a cache line
+        ("remote_high", "u8"),  # remote address, first 64 bits; IPv4 is held as ::ffff:a.b.c.d
+        ("local_low", "u8"),
+        ("local_high", "u8"),
+        ("cgroup", "u8"),  # cgroup2 id at creation (attribute CGROUP_ID); 0 none
         # --- SK_MEMINFO (include/uapi/linux/sock_diag.h) ------------------------------------------
         ("rmem_alloc", "u4"),  # bytes of memory charged for receiving
         ("rcvbuf", "u4"),  # bytes
         ("sndbuf", "u4"),  # bytes
         ("wmem_queued", "u4"),  # bytes
         ("drops", "u4"),  # packets dropped at this socket; LISTEN: SYNs and ACKs refused
-        # --- tcp_info (include/uapi/linux/tcp.h), without the tcpi_ prefix -------------------------
+        # --- tcp_info (include/uapi/linux/tcp.h), without the tcpi_ prefix, in its order ---------------
         ("ca_state", "u1"),
+        ("retransmits", "u1"),  # u8, wraps; for a mini SYN_RECV idiag_retrans
         ("probes", "u1"),  # unanswered window or keepalive probes
         ("backoff", "u1"),
         ("rto", "u4"),  # µs
@@ -139,18 +138,18 @@ SOCKET = np.dtype(
         ("rttvar", "u4"),  # µs
         ("snd_cwnd", "u4"),  # segments
         ("total_retrans", "u4"),  # segments since the connection began
-        ("min_rtt", "u4"),  # µs
-        ("notsent_bytes", "u4"),  # queued and not sent once; counts the FIN
-        ("segs_out", "u4"),
-        ("segs_in", "u4"),
-        ("data_segs_out", "u4"),
+        ("data_segs_out", "u4"),  # out of order: so the next is aligned
         ("bytes_acked", "u8"),
         ("bytes_received", "u8"),  # counts the peer's FIN as 1
-        ("bytes_sent", "u8"),  # includes retransmitted bytes
-        ("bytes_retrans", "u8"),
+        ("segs_out", "u4"),
+        ("segs_in", "u4"),
+        ("notsent_bytes", "u4"),  # queued and not sent once; counts the FIN
+        ("min_rtt", "u4"),  # µs
         ("busy_time", "u8"),  # µs during which anything, data or FIN, was queued or unacknowledged
         ("rwnd_limited", "u8"),  # µs limited by the peer's window
         ("sndbuf_limited", "u8"),  # µs
+        ("bytes_sent", "u8"),  # includes retransmitted bytes
+        ("bytes_retrans", "u8"),
         ("snd_wnd", "u4"),  # bytes the peer lets us send (0: it does not read)
         ("rcv_wnd", "u4"),  # bytes we let the peer send (0: we do not read)
         ("total_rto", "u2"),  # retransmission timeouts since the connection began
@@ -159,7 +158,10 @@ SOCKET = np.dtype(
     ],
     align=True,
 )
-"""One socket. See the comments for units and sources; DESIGN section 4 for the JSON names."""
+"""One socket. See the comments for units and sources; DESIGN section 4 for the JSON names.
+
+Fields that lie next to each other in the kernel's structures do so here: a dump is copied in few blocks.
+"""
 
 SocketArray: TypeAlias = "NDArray[Any]"
 """A 1-d array of dtype :data:`SOCKET`, or of a :func:`layout` that leaves out what a source never tells."""
@@ -239,6 +241,26 @@ class Rows:
     def only(self, places: NDArray[np.intp]) -> Rows:
         """Some of these rows, by their place among these."""
         return Rows(self._sockets, self._rows[places])
+
+
+def columns(sockets: SocketArray, *names: str) -> list[NDArray[Any]]:
+    """Copies of some columns of all rows, made together: what lies in one cache line is fetched once."""
+    copies = [np.empty(len(sockets), sockets.dtype[name]) for name in names]
+    for start in range(0, len(sockets), PIECE):
+        rows = sockets[start : start + PIECE]
+        for copy, name in zip(copies, names, strict=True):
+            copy[start : start + PIECE] = rows[name]
+    return copies
+
+
+def by_state(states: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Each state that is among some, and which of them have it, ascending."""
+    order = np.argsort(states, kind="stable")  # by radix
+    begin = 0
+    for state, number in enumerate(np.bincount(states).tolist()):
+        if number:
+            yield state, order[begin : begin + number]
+            begin += number
 
 
 def mixed(columns: Iterable[NDArray[Any]]) -> NDArray[np.uint64]:

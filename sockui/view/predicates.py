@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sockui.model import State, parse_state
+from sockui.model.sockets import columns
 from sockui.tracker import Update
 from sockui.view import fields
 from sockui.view.column import Column, Mask, held_by, holder_pids
@@ -223,18 +224,17 @@ def endpoint(column: Column, text: str) -> Predicate:
 
 
 def _at(update: Update, side: str, network: tuple[int, int] | None, port: int | None) -> Mask:
-    mask = np.ones(len(update.sockets), np.bool_)
-    if side == "remote":
-        mask = np.asarray(update.sockets["remote_port"] > 0)
+    ports, high, low = columns(update.sockets, *(f"{side}_{part}" for part in ("port", "high", "low")))
+    mask = np.asarray(ports > 0) if side == "remote" else np.ones(len(ports), np.bool_)
     if port is not None:
-        mask &= update.sockets[f"{side}_port"] == port
+        mask &= ports == port
     if network is not None:
         address, length = network
-        for name, half, bits in (("high", address >> 64, min(length, 64)), ("low", address, max(length - 64, 0))):
+        for column, half, bits in ((high, address >> 64, min(length, 64)), (low, address, max(length - 64, 0))):
             if bits:
                 shift = np.uint64(64 - bits)
                 wanted = np.uint64((half & (2**64 - 1)) >> (64 - bits))
-                mask &= (update.sockets[f"{side}_{name}"] >> shift) == wanted
+                mask &= (column >> shift) == wanted
     return mask
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sockui.diagnosis import situations
 from sockui.model import Owner, Protocol, State
-from sockui.model.sockets import PIECE, Rows
+from sockui.model.sockets import PIECE, Rows, columns
 from sockui.tracker import Life, Update
 from sockui.view import fields
 from sockui.view.columns import require
@@ -36,6 +36,9 @@ _CLASSES = {  # of attention, by state; what is not TCP or has a reason of its o
     State.CLOSE: 12,
 }
 _FULL_LISTENER, _NOT_ACCEPTED, _ORPHAN_FIN_WAIT2, _UDP = 0, 6, 8, 11
+_CLASS = np.full(256, _CLASSES[State.CLOSE], np.int64)
+_CLASS[list(_CLASSES)] = list(_CLASSES.values())
+_BY_QUEUE = np.isin(np.arange(16), (_FULL_LISTENER, _CLASSES[State.ESTABLISHED], _CLASSES[State.LISTEN], _UDP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,7 @@ def attention(update: Update) -> NDArray[np.int64]:
 def _attention(update: Update) -> NDArray[np.int64]:
     sockets = update.sockets
     state = sockets["state"].copy()  # a column on its own: it is read often
-    table = np.full(256, _CLASSES[State.CLOSE], np.int64)
-    table[list(_CLASSES)] = list(_CLASSES.values())
-    classes = table[state]
+    classes = _CLASS[state]
 
     listeners, closed = np.flatnonzero(state == State.LISTEN), np.flatnonzero(state == State.FIN_WAIT2)
     classes[listeners[situations.queue_full(Rows(sockets, listeners))]] = _FULL_LISTENER
@@ -129,16 +130,18 @@ def _attention(update: Update) -> NDArray[np.int64]:
     classes[(state == State.ESTABLISHED) & (sockets["owner"] == Owner.LISTENER)] = _NOT_ACCEPTED
     classes[sockets["protocol"] == Protocol.UDP] = _UDP
 
-    recv_queue, send_queue = sockets["recv_queue"].astype(np.int64), sockets["send_queue"]
-    by_queue = np.isin(classes, (_FULL_LISTENER, _CLASSES[State.ESTABLISHED], _CLASSES[State.LISTEN], _UDP))
-    queued = recv_queue + np.where(state == State.LISTEN, 0, send_queue)  # of a listener that is its backlog
-    first = np.where(by_queue, -queued, -fields.age_order(update))
+    recv_queue, send_queue = sockets["recv_queue"], sockets["send_queue"]
+    first = -fields.age_order(update)
+    by_queue = np.flatnonzero(_BY_QUEUE[classes])
+    backlog = state[by_queue] == State.LISTEN  # what its send queue is
+    first[by_queue] = np.where(backlog, 0, -send_queue[by_queue].astype(np.int64)) - recv_queue[by_queue]
     return np.asarray(classes * 2**44 + first)
 
 
 def _state_counts(update: Update) -> dict[str, int]:
     sockets = update.sockets
-    codes = np.where(sockets["protocol"] == Protocol.UDP, 0, sockets["state"])[update.life != Life.ENDED]
+    protocol, state = columns(sockets, "protocol", "state")
+    codes = np.where(protocol == Protocol.UDP, 0, state)[update.life != Life.ENDED]
     by_code = np.bincount(codes, minlength=len(State) + 1).tolist()
     names = [*((state.name, by_code[state]) for state in State), ("UDP", by_code[0])]
     return {name: count for name, count in names if count}

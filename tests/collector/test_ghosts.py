@@ -217,6 +217,42 @@ def test_sockets_of_other_kinds_are_none_and_are_asked_once(poll: Poll, monkeypa
             assert paths.intersection(asked) == expected
 
 
+def test_where_nothing_came_nothing_is_asked_and_what_comes_then_is_told(
+    poll: Poll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mine() -> Holders:
+        """What this process alone holds: others on the host come and go."""
+        poll()
+        return poll.unlisted.only(poll.unlisted.pid == os.getpid())
+
+    asked: list[Any] = []
+    real = os.readlink
+
+    def readlink(path: Any, **options: Any) -> Any:
+        asked.append(path)
+        return real(path, **options)
+
+    finder = GhostFinder()
+    left, right = socket.socketpair()
+    with left, right:
+        for _ in range(2):
+            finder.find(mine())
+        same = mine()
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "readlink", readlink)
+            assert not len(finder.find(same).inode)
+            assert asked == []
+        with reset() as end:
+            assert [of(finder.find(mine()), os.getpid()) for _ in range(3)] == [[], [entry(end)], [entry(end)]]
+            number = end.fileno()
+        assert of(finder.find(mine()), os.getpid()) == []
+        os.dup2(left.fileno(), number)  # in the place of the ghost
+        try:
+            assert [of(finder.find(mine()), os.getpid()) for _ in range(3)] == [[], [], []]
+        finally:
+            os.close(number)
+
+
 def test_tcp_sockets_that_live_are_none(poll: Poll) -> None:
     version = tuple(map(int, platform.release().split("-")[0].split(".")[:2]))
     with contextlib.ExitStack() as stack:

@@ -42,9 +42,10 @@ def test_every_snapshot_names_the_namespace_that_was_entered(source: str) -> Non
 def test_counters_move_with_what_happens() -> None:
     reader = HostReader()
     before = reader.read()
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        client.sendall(b"a")
         after = reader.read()
-    assert after.counters["Tcp.ActiveOpens"] > before.counters["Tcp.ActiveOpens"]
+    assert after.counters["TcpExt.TCPOrigDataSent"] > before.counters["TcpExt.TCPOrigDataSent"]
     assert "TcpExt.ListenOverflows" in after.counters
     assert "sockets.used" in after.sockstat
     assert {"TCP.inuse", "TCP.orphan", "TCP.tw", "TCP.mem"} <= after.sockstat.keys()
@@ -67,6 +68,20 @@ def test_what_is_missing_is_absent_and_what_is_empty_is_empty(tmp_path: Path) ->
         "net.ipv4.tcp_mem": "1 2 3",
     }
     assert (told.counters, told.sockstat) == ({}, {})
+
+
+def test_files_of_any_length_are_read_whole_and_what_cannot_be_read_is_absent(tmp_path: Path) -> None:
+    directory = Path(fake_proc(tmp_path, "60\n"), "thread-self/net")
+    directory.mkdir(parents=True)
+    names = [f"Name{number}" for number in range(20_000)]
+    (directory / "netstat").write_text(f"TcpExt: {' '.join(names)}\nTcpExt: {' '.join('7' for _ in names)}\n")
+    (directory / "sockstat").mkdir()  # it can be opened, and not be read
+    (tmp_path / "sys/net/ipv4/tcp_rmem").write_bytes(b"4096 \xff\n")
+    descriptors = len(os.listdir("/proc/self/fd"))
+    told = HostReader(str(tmp_path)).read()
+    assert (told.counters, told.sockstat) == ({f"TcpExt.{name}": 7 for name in names}, {})
+    assert told.sysctls["net.ipv4.tcp_rmem"] == "4096 \ufffd"
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_settings_are_read_again_after_ten_seconds(tmp_path: Path) -> None:
@@ -102,6 +117,16 @@ def test_counter_lines() -> None:
         "Tcp.InSegs": 5,
         "IpExt.New": 3,
     }
+
+
+def test_another_line_of_names_renames_the_numbers_below_it() -> None:
+    assert parse_counters("TcpExt: New Newer\nTcpExt: 7 8\n") == {"TcpExt.New": 7, "TcpExt.Newer": 8}
+    assert parse_counters("TcpExt: Newest New Newer\nTcpExt: 1 7 8\n") == {
+        "TcpExt.Newest": 1,
+        "TcpExt.New": 7,
+        "TcpExt.Newer": 8,
+    }
+    assert parse_counters("TcpExt: New Newer\nTcpExt: 5\n") == {"TcpExt.New": 5}, "a number that is not there is none"
 
 
 def test_sockstat_lines() -> None:
@@ -181,9 +206,10 @@ def test_the_counters_are_those_of_the_calling_threads_namespace() -> None:
         thread.start()
         thread.join()
         other.kill()
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        client.sendall(b"a")
         here = HostReader().read()
-    assert told[0].counters["Tcp.ActiveOpens"] == 0 < here.counters["Tcp.ActiveOpens"]
+    assert told[0].counters["TcpExt.TCPOrigDataSent"] == 0 < here.counters["TcpExt.TCPOrigDataSent"]
     assert told[0].sockstat["TCP.inuse"] == 0 < here.sockstat["TCP.inuse"]
     if Path("/proc/sys/net/ipv4/tcp_ehash_entries").exists():  # Linux 6.2
         there = told[0]

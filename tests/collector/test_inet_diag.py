@@ -75,7 +75,7 @@ def decode(data: bytes, protocol: Protocol = Protocol.TCP) -> tuple[SocketArray,
     buffer = np.frombuffer(data + b"\xaa" * 64, np.uint8).copy()
     walk = inet_diag.walk(buffer, len(data))
     decoder = inet_diag.Decoder(4)
-    decoder.take(buffer, walk.runs, protocol)
+    decoder.take(buffer, walk, protocol)
     return decoder.rows(), walk, decoder.malformed + walk.malformed
 
 
@@ -171,6 +171,33 @@ def test_the_last_of_two_rows_with_one_cookie_stays() -> None:
     rows, _, _ = decode(b"".join(Message(cookie=c, rqueue=q).bytes() for c, q in ((1, 10), (2, 20), (1, 30))))
 
     assert [(int(r["cookie"]), int(r["recv_queue"])) for r in rows] == [(2, 20), (1, 30)]
+
+
+@pytest.mark.parametrize("last", ["whole", "mini"])
+def test_of_two_kinds_with_one_cookie_the_one_read_last_stays(last: str) -> None:
+    whole = Message(cookie=5, attributes=[*FULL, (2, tcp_info())])
+    mini = Message(cookie=5, state=State.TIME_WAIT, inode=0, attributes=[(15, b"\0" * 4)])
+    messages = [mini, whole] if last == "whole" else [whole, mini]
+    rows, _, _ = decode(b"".join(message.bytes() for message in messages))
+
+    assert [int(row["state"]) for row in rows] == [messages[-1].state]
+
+
+def test_data_that_looks_like_a_message_is_data() -> None:
+    inner = Message(cookie=99).bytes()
+    outer = Message(cookie=1, attributes=[(15, b"\0" * 4), (4, inner + inner)]).bytes()
+    rows, _, malformed = decode(outer * 3 + Message(cookie=2).bytes() + DONE)
+
+    assert (sorted(int(row["cookie"]) for row in rows), malformed) == ([1, 2], 0)
+
+
+def test_answers_to_the_older_request_are_read_as_the_others() -> None:
+    old, new = (
+        decode(Message(kind=kind, attributes=[*FULL, (2, tcp_info())]).bytes() * 2 + DONE)[0]
+        for kind in (inet_diag.TCPDIAG_GETSOCK, inet_diag.SOCK_DIAG_BY_FAMILY)
+    )
+    assert len(old) == 1
+    assert old.tobytes() == new.tobytes()
 
 
 def test_errors_of_the_kernel_are_read() -> None:

@@ -184,8 +184,15 @@ def test_the_fullest_come_first_and_few_are_made() -> None:
 
 def test_a_destination_with_a_tenth_of_the_ports_is_gauged_and_one_with_less_is_not() -> None:
     three = [{"local_port": 40000 + index} for index in range(3)]
-    assert only(*three, on=host(40000, 40029)).used == 3
-    assert gauges(*rows(*three[:2]), host(40000, 40029)) == []
+    on = host(40000, 40029)
+    assert [gauge.used for gauge in gauges(*rows(*three), on, least=0.1)] == [3]
+    assert gauges(*rows(*three[:2]), on, least=0.1) == []
+
+
+def test_nearly_all_ports_of_the_first_parity_are_gauged_whatever_share_is_asked_for() -> None:
+    even = [{"local_port": 40000 + index} for index in range(0, 10, 2)]
+    assert [gauge.used for gauge in gauges(*rows(*even), host(), least=0.7)] == [5]
+    assert gauges(*rows(*even[1:]), host(), least=0.7) == []
 
 
 _ROW = st.fixed_dictionaries(

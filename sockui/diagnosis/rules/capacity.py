@@ -36,7 +36,8 @@ def ports(census: Census) -> Iterator[Draft]:
     """R22: the ephemeral ports from one source to one destination run out."""
     limits = census.limits
     no_reuse = {"no_reuse"} if census.host.number("net.ipv4.tcp_tw_reuse") != 1 else set()
-    for gauge in gauges(census.sockets, census.update.ages, census.host, census.situations != 0):
+    present = census.situations != 0
+    for gauge in gauges(census.sockets, census.update.ages, census.host, present, limits.ports_warning):
         share = gauge.share
         if share < limits.ports_warning and not gauge.past_first_parity:
             continue
