@@ -225,6 +225,9 @@ def parser() -> argparse.ArgumentParser:
     ui.add_argument("--theme", metavar="dark|light|ansi|mono", help="colours; mono for none")
     ui.add_argument("--no-mouse", dest="mouse", action="store_const", const="false", help="leave it to the terminal")
     ui.add_argument(
+        "--slow", action="store_const", const="true", help="for a slow line: fewer colours, painted every 5 s"
+    )
+    ui.add_argument(
         "--allow-actions",
         action="store_const",
         const="true",

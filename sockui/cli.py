@@ -10,6 +10,7 @@ Ctrl-C. A reader that closes the pipe early is fine.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import shutil
@@ -85,7 +86,7 @@ def _configure(options: argparse.Namespace) -> Config:
 
     from sockui.config import load
 
-    names = ("interval", "source", "sort", "columns", "theme", "mouse", "allow_actions")
+    names = ("interval", "source", "sort", "columns", "theme", "mouse", "slow", "allow_actions")
     flags = {name: value for name in names if (value := getattr(options, name)) is not None}
     return load(flags, os.environ, Path(options.config) if options.config else None)
 
@@ -298,9 +299,10 @@ def _ui(config: Config, filter_text: str, options: argparse.Namespace) -> int:
         raise UsageError("the UI needs a terminal; without one use `sockui list`")
     if os.environ.get("TERM") == "dumb":
         raise UsageError("TERM=dumb cannot draw a screen; use `sockui list`")
+    gc.disable()  # what is loaded now stays: to look for garbage in it takes a tenth of the start
     if options.texts:
         return _ui_of_texts(config, filter_text, options, piped=piped)
-    from sockui.tui.app import run
+    from sockui.tui.run import run
 
     return run(config, filter_text, options.netns or "")
 
@@ -323,7 +325,7 @@ def _ui_of_texts(config: Config, filter_text: str, options: argparse.Namespace, 
     if keys is not None:
         os.dup2(keys, 0)  # the text has been read to its end; from here on stdin is the keyboard
         os.close(keys)
-    from sockui.tui.app import run
+    from sockui.tui.run import run
 
     return run(dataclasses.replace(config, allow_actions=False), filter_text, texts=Replay(snapshots))
 

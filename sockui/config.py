@@ -17,6 +17,9 @@ from typing import Any
 from sockui.diagnosis.thresholds import Thresholds
 from sockui.errors import UsageError
 
+SLOW_INTERVAL = 5.0
+"""Seconds between two polls on a slow line."""
+
 # A check turns a TOML value into the field's value; it raises ValueError with what is wrong beyond "not allowed".
 
 
@@ -160,6 +163,14 @@ class Config:
         "Show the panel that explains the row under the cursor.",
         read=_boolean_from_text,
     )
+    slow: bool = _setting(
+        False,
+        _boolean,
+        "true or false",
+        "For a slow line: interval 5 and theme ansi unless they are set, and the bytes per second are shown. A line on "
+        "which paints take 2 s and more is noticed without it.",
+        read=_boolean_from_text,
+    )
     clipboard: str = _setting(
         "auto",
         _one_of("auto", "osc52", "local", "file"),
@@ -216,6 +227,8 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None
             values[name] = _checked(name, _FIELDS[name].metadata["read"](text), f"{variable}={text}")
     for name, text in flags.items():
         values[name] = _checked(name, _FIELDS[name].metadata["read"](text), f"--{name} {text}")
+    if values.get("slow"):
+        values = {"interval": SLOW_INTERVAL, "theme": "ansi"} | values
     if values.get("ascii", "auto") == "auto":
         values["ascii"] = not _locale_is_utf8(environ)
     return Config(**values)

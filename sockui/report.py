@@ -148,11 +148,11 @@ def _write_table(view: TableView, out: TextIO, columns: Sequence[Column], width:
     gap = " " * GAP
 
     def column_of(column: Column, room: int, texts: Sequence[str]) -> list[str]:
-        if width:
-            return [column.cell(text, room) for text in texts]
-        if column is columns[-1]:  # nothing comes after it
+        if not width and column is columns[-1]:  # nothing comes after it
             return [text or "-" for text in texts]
-        return [column.cell(text or "-", room) for text in texts]
+        unknown = "" if width else "-"
+        cells = {text: column.cell(text or unknown, room) for text in set(texts)}  # most columns hold few texts
+        return [cells[text] for text in texts]
 
     titles = [column_of(column, room, [column.title])[0] for column, room in laid_out]
     out.write(gap.join(titles).rstrip() + "\n")

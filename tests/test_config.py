@@ -78,6 +78,16 @@ def test_switches_in_the_environment(text: str, value: bool) -> None:
     assert load({}, {"SOCKUI_EXPLAINER": text}).explainer is value
 
 
+def test_slow_is_five_seconds_and_fewer_colours_unless_those_are_set(file: Path) -> None:
+    assert (load({}, {}).slow, load({}, {}).interval) == (False, 2.0)
+    slow = load({}, {"SOCKUI_SLOW": "1"})
+    assert (slow.slow, slow.interval, slow.theme) == (True, 5.0, "ansi")
+    file.write_text('slow = true\ntheme = "mono"\n')
+    assert (load({}, {}, file).interval, load({}, {}, file).theme) == (5.0, "mono")
+    assert load({"slow": "true", "interval": "1"}, {}).interval == 1.0
+    assert load({"slow": "true"}, {"NO_COLOR": "1"}).theme == "mono"
+
+
 def test_no_color_means_mono_unless_a_theme_is_asked_for(file: Path) -> None:
     file.write_text('theme = "light"\n')
     assert load({}, {"NO_COLOR": "1"}, file).theme == "mono"

@@ -1,85 +1,50 @@
 """The Textual application: starts and ends polling, hands results to the screen, copies, opens screens.
 
-Owns the poller's life, themes and the clipboard. Must not decide what a key means on the main screen
-(``main_screen``) or what is said (``wording``).
+Owns the poller's life, the theme and the clipboard, and when what is loaded: on top only what the first frame needs;
+what every session needs once that is painted; what a page needs when it is opened. Must not decide what a key means on
+the main screen (``main_screen``) or what is said (``wording``).
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import gc
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
-from textual.theme import Theme
 
 from sockui.clipboard import Clipboard
-from sockui.collector import Collector, open_collector
-from sockui.config import Config
-from sockui.diagnosis.engine import Diagnosis
-from sockui.diagnosis.finding import Finding
-from sockui.model import Host, State
-from sockui.moments import Replay, ReplayPoller
-from sockui.poller import Poll, Poller
-from sockui.tracker import Tracker
-from sockui.tui import paragraphs
-from sockui.tui.ascii import AsciiFilter
+from sockui.config import SLOW_INTERVAL
 from sockui.tui.hinted_screen import HintedScreen
-from sockui.tui.library import Library
-from sockui.tui.main_screen import MainScreen
-from sockui.tui.pane import Pane
-from sockui.tui.remedy_screen import RemedyScreen
-from sockui.tui.subject import FindingSubject, SocketSubject, Subject
-from sockui.tui.text_screen import TextScreen
-from sockui.tui.wording import key_name
-from sockui.view import query, table_view
-from sockui.view.table_view import TableView
+from sockui.tui.opening import Opening
+from sockui.tui.paced import PacedApp
+from sockui.tui.themes import DARK, LIGHT, THEMES
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
+    from sockui.collector import Collector
+    from sockui.config import Config
+    from sockui.diagnosis.engine import Diagnosis
+    from sockui.diagnosis.finding import Finding
     from sockui.knowledge.topics import Topic
-
-DARK = Theme(
-    name="sockui-dark",
-    dark=True,
-    primary="#5fafff",
-    secondary="#87afd7",
-    accent="#ffd75f",
-    success="#87d787",
-    warning="#ffaf5f",
-    error="#ff6b6b",
-    foreground="#d8d8d8",
-    background="#16181d",
-    surface="#1e2128",
-    panel="#262a33",
-)
-LIGHT = Theme(
-    name="sockui-light",
-    dark=False,
-    primary="#005faf",
-    secondary="#3a6ea5",
-    accent="#8a4b00",
-    success="#1b6e1b",
-    warning="#8a5200",
-    error="#b00020",
-    foreground="#1c1c1c",
-    background="#fbfbf8",
-    surface="#f1f1ec",
-    panel="#e4e4dd",
-)
-SWITCH_SECONDS = 0.0005
-"""How long the poller's thread may keep the interpreter while a key waits: a tenth of Python's default."""
-THEMES = {"dark": DARK.name, "light": LIGHT.name, "ansi": "ansi-dark", "mono": "ansi-dark"}
+    from sockui.model import Host, State
+    from sockui.poller import Poll, Poller
+    from sockui.tui.library import Library
+    from sockui.tui.main_screen import MainScreen
+    from sockui.tui.pane import Pane
+    from sockui.tui.subject import SocketSubject, Subject
+    from sockui.tui.text_screen import TextScreen
+    from sockui.view.table_view import TableView
 
 
 class Polled(Message):
@@ -100,16 +65,17 @@ def _topics() -> type[Provider]:
     return TopicProvider
 
 
-class SockuiApp(App[int]):
-    """``collector`` is the source; ``start_polling`` False leaves ticking to the caller (tests).
+class SockuiApp(PacedApp):
+    """``open_source`` opens what is polled; ``start_polling`` False leaves ticking to the caller (tests).
 
     ``diagnosis`` None is one that judges by the configuration and looks at the processes of this host.
+    ``main``, ``library`` and ``poller`` are there once it has ``begun``.
     """
 
     TITLE = "sockui"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "colon"
-    COMMANDS = App.COMMANDS | {_topics}
+    COMMANDS = PacedApp.COMMANDS | {_topics}
     CSS_PATH = "sockui.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
@@ -119,10 +85,14 @@ class SockuiApp(App[int]):
         Binding("ctrl+l", "repaint", "Repaint", show=False, priority=True),
     ]
 
+    main: MainScreen
+    library: Library
+    poller: Poller
+
     def __init__(
         self,
         config: Config,
-        collector: Collector,
+        open_source: Callable[[], Collector],
         filter_text: str = "",
         clipboard: Clipboard | None = None,
         diagnosis: Diagnosis | None = None,
@@ -131,30 +101,66 @@ class SockuiApp(App[int]):
     ) -> None:
         super().__init__(ansi_color=config.theme in ("ansi", "mono") or None)  # the terminal's own colours, or none
         self.config = config
+        self._open_source = open_source
+        self._filter_text = filter_text
+        self._diagnosis = diagnosis
         self._start_polling = start_polling
+        self.begun = asyncio.Event()  # the main screen is there
         self._hinted = False
         self.clipboard_route = clipboard or Clipboard(config.clipboard, os.environ, self._to_terminal)
-        self.main = MainScreen(config, query.compile(filter_text))
-        self.library = Library(self._host, config.thresholds)
-        diagnosis = diagnosis or Diagnosis(config.thresholds)
-        self.poller = Poller(collector, Tracker(config.linger), diagnosis, self._publish, config.interval)
         if config.ascii:
+            from sockui.tui.ascii import AsciiFilter
+
             self._filters.append(AsciiFilter())  # Textual has no public way to filter what is painted
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = THEMES[config.theme]
 
     def get_default_screen(self) -> Screen[None]:
-        return self.main
+        view = self.config.view
+        return Opening("sockets" if view == "auto" else view, bool(self._filter_text))
 
     def on_mount(self) -> None:
         if self._driver is not None and self._driver.can_suspend:
             signal.signal(signal.SIGCONT, self._continued)
+        self.call_after_refresh(self.begin)
+
+    async def begin(self) -> None:
+        """Load what every session needs, begin to poll, and go from the first frame to the main screen.
+
+        Raises :class:`sockui.errors.CollectError` where sockets cannot be read.
+        """
+        from sockui.diagnosis.engine import Diagnosis
+        from sockui.moments import Replay, ReplayPoller
+        from sockui.poller import Poller
+        from sockui.tracker import Tracker
+        from sockui.tui.library import Library
+        from sockui.tui.main_screen import MainScreen
+        from sockui.view import query
+
+        source = self._source = self._open_source()
+        if isinstance(source, Replay):
+            self.poller = ReplayPoller(source, self.config, self._publish)
+        else:
+            diagnosis = self._diagnosis or Diagnosis(self.config.thresholds)
+            tracker = Tracker(self.config.linger)
+            self.poller = Poller(source, tracker, diagnosis, self._publish, self.config.interval)
+        self.library = Library(self._host, self.config.thresholds)
+        self.main = MainScreen(self.config, query.compile(self._filter_text))
         if self._start_polling:
             self.poller.start()
+        gc.enable()  # cli put it off while all this was loaded
+        opening = self.screen
+        await self.push_screen(self.main)
+        if isinstance(opening, Opening):
+            for key in opening.typed:
+                self.post_message(key)
+        self.begun.set()
 
     def on_unmount(self) -> None:
-        self.poller.stop()
+        if self.begun.is_set():
+            self.poller.stop()
+            self._source.close()
 
     def _continued(self, _number: int, _frame: object) -> None:
         """Take the terminal again after Ctrl-Z, or after a SIGSTOP that nothing announced.
@@ -183,6 +189,8 @@ class SockuiApp(App[int]):
 
     def _publish(self, poll: Poll) -> None:
         """Filter and sort in the poller's thread, then hand over."""
+        from sockui.view import table_view
+
         view = None
         if poll.update is not None and not poll.error:
             wanted, sort = self.main.wants()
@@ -195,6 +203,19 @@ class SockuiApp(App[int]):
             raise event.poll.crash  # ends the UI, and is reported by cli
         self.main.take(event.poll, event.view)
 
+    def focus_changed(self) -> None:
+        if self.begun.is_set():
+            self.main.show_top()
+
+    def line_is_slow(self) -> None:
+        """Paint as ``--slow`` does: the sixteen colours of the terminal, and not so often."""
+        if self.config.theme in ("dark", "light"):
+            self.ansi_color = True
+            self.theme = THEMES["ansi"]
+        self.poller.interval = max(self.poller.interval, SLOW_INTERVAL)
+        self.main.show_rate(True)
+        self.main.say(f"Slow line: painted every {self.poller.interval:g} s, in fewer colours; --slow begins so.")
+
     def renew_screens(self) -> None:
         """Let a screen on top show what has changed."""
         if isinstance(self.screen, HintedScreen):
@@ -204,6 +225,9 @@ class SockuiApp(App[int]):
 
     def show_details(self, index: int) -> None:
         """All about a socket, by its row in the update that is shown."""
+        from sockui.tui import paragraphs
+        from sockui.tui.text_screen import TextScreen
+
         about = self._socket(index)
         if about is not None:
             full = about.full
@@ -217,18 +241,26 @@ class SockuiApp(App[int]):
 
     def show_finding_remedy(self, finding: Finding) -> None:
         """What to do about a finding of those that are shown."""
+        from sockui.tui.subject import FindingSubject
+
         first = self.main.findings
         if first is not None:
             self._show_remedy(FindingSubject(lambda: self.main.findings or first, finding))
 
     def _show_remedy(self, about: Subject) -> None:
+        from sockui.tui.remedy_screen import RemedyScreen
+
         self.push_screen(RemedyScreen(about, allow_actions=self.config.allow_actions))
 
     def _socket(self, index: int) -> SocketSubject | None:
+        from sockui.tui.subject import SocketSubject
+
         first = self.main.findings
         return SocketSubject(lambda: self.main.findings or first, index) if first is not None else None
 
     def _host(self) -> Host:
+        from sockui.model import Host
+
         found = self.main.findings
         return found.update.snapshot.host if found is not None else Host("", "Linux")
 
@@ -241,8 +273,7 @@ class SockuiApp(App[int]):
         else:
             self.push_screen(PageScreen(self.library.page, topic))
 
-    @on(Pane.Followed)
-    def _followed(self, event: Pane.Followed) -> None:
+    def on_pane_followed(self, event: Pane.Followed) -> None:
         self.explain(event.topic)
 
     def show_diagram(self, state: State) -> None:
@@ -276,12 +307,14 @@ class SockuiApp(App[int]):
         from sockui.tui.help import help_paragraphs
         from sockui.tui.help_screen import HelpScreen
 
-        bindings = [binding for binding in MainScreen.BINDINGS if isinstance(binding, Binding)]
+        bindings = [binding for binding in self.main.BINDINGS if isinstance(binding, Binding)]
         self.push_screen(HelpScreen(self.library, help_paragraphs(bindings), opened))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that a key does, by name."""
-        for binding in MainScreen.BINDINGS:
+        from sockui.tui.wording import key_name
+
+        for binding in self.main.BINDINGS:
             if isinstance(binding, Binding) and binding.description:
                 key = key_name(binding.key)
                 yield SystemCommand(
@@ -290,6 +323,10 @@ class SockuiApp(App[int]):
         for name, theme in THEMES.items():
             if name != "mono":
                 yield SystemCommand(f"Theme: {name}", "colours", partial(setattr, self, "theme", theme))
+        shown = self.main.shows_rate
+        yield SystemCommand(
+            "Bytes per second", "written to the terminal: on/off", partial(self.main.show_rate, not shown)
+        )
         yield SystemCommand("Help", "key ?", self.action_help)
         yield SystemCommand("Quit", "key q", self.action_quit)
 
@@ -318,55 +355,15 @@ class SockuiApp(App[int]):
             self.notify(hint, timeout=10, markup=False)
 
     def _say(self, note: str) -> None:
-        if isinstance(self.screen, MainScreen | HintedScreen):
+        if isinstance(self.screen, HintedScreen):
             self.screen.say(note)
+        elif self.screen is self.main:
+            self.main.say(note)
         else:
             self.notify(note, markup=False)
 
-    @on(TextScreen.CopyAsked)
-    def _copy_asked(self, event: TextScreen.CopyAsked) -> None:
+    def on_text_screen_copy_asked(self, event: TextScreen.CopyAsked) -> None:
         if event.text:
             self.copy(event.text)
         else:
             self._say("This step has no command to copy.")
-
-
-def run(config: Config, filter_text: str, namespace: str = "", texts: Replay | None = None) -> int:
-    """Run the UI until it is left; the exit code. ``namespace`` is what was entered with ``--netns``, "" none.
-
-    ``texts`` are shown instead of this host.
-
-    Raises, before the screen is taken, :class:`sockui.errors.FilterError` for a wrong filter and
-    :class:`sockui.errors.CollectError` where sockets cannot be read.
-    """
-    query.compile(filter_text)
-    collector = texts or open_collector(config.source, namespace)
-    if config.theme == "mono":
-        os.environ["NO_COLOR"] = "1"
-    else:
-        os.environ.pop("NO_COLOR", None)  # a theme that was asked for outweighs it (config)
-    sys.setswitchinterval(SWITCH_SECONDS)
-    try:
-        app = SockuiApp(config, collector, filter_text)
-        if texts is not None:
-            app.poller = ReplayPoller(texts, config, app._publish)
-        _end_with_the_line(app)
-        code = app.run(mouse=config.mouse)
-        if app._exception is not None:  # Textual has no public way to learn what ended it
-            raise app._exception
-        return code or 0
-    finally:
-        collector.close()
-
-
-def _end_with_the_line(app: SockuiApp) -> None:
-    """Leave when the terminal goes away, and on SIGTERM: no orphan, the terminal as it was."""
-
-    def leave(number: int, _frame: object) -> None:
-        if number == signal.SIGHUP:
-            os._exit(129)  # there is no terminal left to restore, and writing to it would block or fail
-        app.exit(128 + number)
-
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        with contextlib.suppress(ValueError, OSError):
-            signal.signal(number, leave)

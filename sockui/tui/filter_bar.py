@@ -42,6 +42,9 @@ class FilterBar(Vertical):
             self.text = text
             super().__init__()
 
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, FilterBar.Changed)  # who types faster than is filtered wants the last text
+
     class Closed(Message):
         """Typing ended. ``text`` is the filter that stays, None the one before."""
 

@@ -6,6 +6,7 @@ read sockets or compute views: it asks ``view`` with the last :class:`Poll`.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -14,11 +15,12 @@ from textual.screen import Screen
 from sockui.config import Config
 from sockui.diagnosis.finding import Findings, Severity
 from sockui.poller import Poll
-from sockui.tui import wording
+from sockui.tui import opening, wording
 from sockui.tui.bar import Bar, StateBar
 from sockui.tui.body import Body
 from sockui.tui.choices import AUTO, Choices
 from sockui.tui.filter_bar import FilterBar
+from sockui.tui.hints import hints
 from sockui.tui.news import News
 from sockui.tui.pane import Pane
 from sockui.view import table_view
@@ -50,6 +52,9 @@ class LiveScreen(Screen[None]):
         self._waiting: tuple[Poll, TableView] | None = None
         self._note = ""
         self._announced = ""
+        self._shows_rate = config.slow
+        self._rate = 0.0  # bytes per second written to the terminal between the last two polls
+        self._counted = (time.monotonic(), 0)  # when, and how many bytes had been written
 
     @property
     def sockui(self) -> SockuiApp:
@@ -73,7 +78,7 @@ class LiveScreen(Screen[None]):
     def on_mount(self) -> None:
         self._quiet = self.set_interval(QUIET_SECONDS, self.finger_off, pause=True)
         self.show_top()
-        self.query_one("#status", Bar).say(wording.reading())
+        self.query_one("#status", Bar).say(opening.status())
         self.switch(self.choices.showing)
 
     def on_resize(self) -> None:
@@ -94,13 +99,13 @@ class LiveScreen(Screen[None]):
             self.call_later(self.take, poll, view)
             return
         self.poll = poll
+        self._count_bytes()
         if poll.error or view is None or poll.findings is None:
             self.show_top()
             self.show_status()
             return
         if self.view is not None and self._finger_on:
             self._waiting = (poll, view)
-            self.show_top()
             return
         if view.query != self.choices.filter or view.sort != self.choices.sort:
             self.build()
@@ -155,8 +160,31 @@ class LiveScreen(Screen[None]):
     def show_top(self) -> None:
         """Say anew what the first line says."""
         poller = self.sockui.poller
-        words = wording.top(self.poll, self.findings, self.news, poller.interval, poller.paused)
+        words = wording.top(
+            self.poll,
+            self.findings,
+            self.news,
+            poller.interval,
+            poller.paused,
+            in_front=self.sockui.in_front,
+            rate=self._rate if self._shows_rate else None,
+        )
         self.query_one("#top", Bar).say(words)
+
+    def show_rate(self, shown: bool) -> None:
+        """Say in the first line how many bytes a second are written to the terminal, or do not."""
+        self._shows_rate = shown
+        self.show_top()
+
+    @property
+    def shows_rate(self) -> bool:
+        """Whether the first line says how many bytes a second are written."""
+        return self._shows_rate
+
+    def _count_bytes(self) -> None:
+        (since, before), now = self._counted, (time.monotonic(), self.sockui.written)
+        self._counted = now
+        self._rate = (now[1] - before) / max(now[0] - since, 0.001)
 
     def show_status(self) -> None:
         """Say anew what the status line says."""
@@ -166,7 +194,7 @@ class LiveScreen(Screen[None]):
     def show_hints(self) -> None:
         """Say anew which keys work here."""
         reading, filtered = isinstance(self.focused, Pane), bool(self.choices.filter.text)
-        words = wording.hints(self.choices.showing, self.app.size.width, filtered, reading)
+        words = hints(self.choices.showing, self.app.size.width, filtered, reading)
         self.query_one("#hints", Bar).say(words)
 
     def on_descendant_focus(self) -> None:

@@ -1,7 +1,7 @@
 """The main screen: what each key does to what is shown.
 
-Owns the keys. Must not take polls or say what the bars say (``live_screen``), nor choose the text that a key copies
-(``copying``).
+Owns the keys; what only a key needs is loaded when it is pressed. Must not take polls or say what the bars say
+(``live_screen``), nor choose the text that a key copies (``copying``).
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from textual.binding import Binding, BindingType
 from sockui.errors import FilterError
 from sockui.model import Protocol, State
 from sockui.model.sockets import state_name
-from sockui.tui import copying, wording
+from sockui.tui import wording
 from sockui.tui.bar import Bar, StateBar
 from sockui.tui.filter_bar import FilterBar
 from sockui.tui.live_screen import LiveScreen
-from sockui.tui.pickers import ColumnChooser, SortPicker
 from sockui.tui.sockets import SocketRows
 from sockui.tui.table import Table
 from sockui.view import query, table_view
@@ -66,6 +65,7 @@ class MainScreen(LiveScreen):
 
     def action_filter(self) -> None:
         """Type a filter."""
+        self.run_worker(query.prepare, thread=True)  # there before the first letter is typed
         self._before_typing = self.choices.filter
         self.query_one(FilterBar).open(self.choices.filter.text)
 
@@ -83,7 +83,7 @@ class MainScreen(LiveScreen):
         view = table_view.build(self.poll.update, typed, self.choices.sort, self.view)
         if len(view.rows):
             self.choices.filter = typed
-            self.build()
+            self._show(view)
         bar.answer(len(view.rows), view.total)
 
     @on(FilterBar.Closed)
@@ -129,6 +129,8 @@ class MainScreen(LiveScreen):
         if self.choices.showing == "findings":
             self.say("Findings are in order already: the worst first.")
             return
+        from sockui.tui.pickers import SortPicker
+
         names = wording.sort_choices(self.choices.showing)
         self.app.push_screen(SortPicker(names, self.choices.order.text), self._sort_by)
 
@@ -202,6 +204,8 @@ class MainScreen(LiveScreen):
         table = self.body.table
         if not isinstance(table.rows, SocketRows):
             return
+        from sockui.tui.pickers import ColumnChooser
+
         present = [column.name for column in table.rows.columns(table.size.width)]
         every = {**SCREEN, **COLUMNS}
         names = [*present, *(name for name in every if name not in present)]
@@ -295,12 +299,18 @@ class MainScreen(LiveScreen):
 
     def action_copy_summary(self) -> None:
         """Copy what chat should know: of the finding, the marked sockets, the socket or the process."""
+        from sockui.tui import copying
+
         self._copy(copying.summary_of(self.body), "nothing is selected")
 
     def action_copy_table(self) -> None:
         """Copy the marked rows, or the table as filtered and sorted, as text in a code block."""
+        from sockui.tui import copying
+
         self._copy(copying.table_of(self.body), "the table is empty")
 
     def action_copy_full(self) -> None:
         """Copy all that is known of the finding or the socket under the cursor."""
+        from sockui.tui import copying
+
         self._copy(copying.full_of(self.body), "no socket is selected")

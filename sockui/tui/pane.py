@@ -156,6 +156,8 @@ class Pane(Widget, can_focus=True):
         self._own: Topic | None = None
         self._shown: list[Line] = []  # ``_lines`` with their links marked
         self._painted: list[tuple[Line, bool]] = []
+        self._laid_out_in = Size()  # the size for which that was done last
+        self._styles: dict[str, Style] = {}
         self._top = 0
         self._chosen = -1
         self._painted_chosen = -1
@@ -206,6 +208,7 @@ class Pane(Widget, can_focus=True):
             self._top = first
 
     def _lay_out(self) -> None:
+        self._laid_out_in = self.size
         self._lines = wrap(self._paragraphs, self.size.width - 1) if self.size.width else []
         self._top = max(0, min(self._top, len(self._lines) - max(self.size.height, 1)))
         self._mark(anew=True)
@@ -250,8 +253,20 @@ class Pane(Widget, can_focus=True):
         return len(wrap(self._paragraphs, width - 1))
 
     def on_resize(self) -> None:
-        self._painted = []
-        self._lay_out()
+        if self._laid_out_in != self.size:  # else it was only out of sight
+            self._painted = []
+            self._lay_out()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
+
+    def _style(self, name: str) -> Style:
+        style = self._styles.get(name)
+        if style is None:
+            style = self.get_component_rich_style(f"pane--{name}") if name else self.rich_style
+            self._styles[name] = style
+        return style
 
     def watch_has_focus(self, has_focus: bool) -> None:
         super().watch_has_focus(has_focus)
@@ -306,16 +321,16 @@ class Pane(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         (spans, anchor), more = self._visible(y)
         width = self.size.width
-        chosen = self.get_component_rich_style("pane--chosen") if anchor >= 0 and anchor == self._chosen else None
-        base = chosen or self.rich_style
+        chosen = self._style("chosen") if anchor >= 0 and anchor == self._chosen else None
+        base = chosen or self._style("")
         segments = []
         for text, style in spans:
-            own = self.get_component_rich_style(f"pane--{style}") if style else base
+            own = self._style(style) if style else base
             if chosen is not None and style != "here":
                 own = chosen + Style(underline=style == "link")
             segments.append(Segment(text, own))
         strip = Strip(segments).adjust_cell_length(width, base)
         if more:  # the text goes on below
-            mark = Segment(fit("↓", 1, False), self.get_component_rich_style("pane--title"))
+            mark = Segment(fit("↓", 1, False), self._style("title"))
             strip = Strip.join([strip.crop(0, width - 1), Strip([mark], 1)])
         return strip.simplify()

@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sockui.actions import Outcome, Plan
-from sockui.diagnosis.finding import Findings
 from sockui.knowledge import words
 from sockui.model import State
 from sockui.tui import timeline as drawing
 from sockui.tui.links import Span
 from sockui.tui.pane import Paragraph
-from sockui.tui.subject import Advice
-from sockui.view.explain import Explanation, ProcessExplanation
-from sockui.view.findings import Said
-from sockui.view.step import Step
 
 if TYPE_CHECKING:
+    from sockui.actions import Outcome, Plan
+    from sockui.diagnosis.finding import Findings
+    from sockui.tui.subject import Advice
+    from sockui.view.explain import Explanation, ProcessExplanation
+    from sockui.view.findings import Said
     from sockui.view.page import Block, Page
+    from sockui.view.step import Step
 
 _SEVERITY_STYLES = {"critical": "bad", "warning": "warn", "info": "info"}
 _NAME_ROOM = 20  # cells of the longest name of evidence that stands beside its value

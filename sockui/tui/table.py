@@ -146,6 +146,7 @@ class Table(Widget, can_focus=True):
         self._headings: Sequence[Heading] = ()
         self._sorted = ""
         self._painted: list[_Line] = []
+        self._laid_out_in = Size()  # the size for which that was done last
         self._styles: dict[str, Style] = {}
         self.empty_text = ""  # what stands in an empty table, and its style
         self.empty_style = "dim"
@@ -266,6 +267,8 @@ class Table(Widget, can_focus=True):
         return container.height
 
     def on_resize(self) -> None:
+        if self._laid_out_in == self.size:  # it was only out of sight
+            return
         self._lay_out()
         self._keep_cursor_visible()
         self._painted = []
@@ -286,6 +289,7 @@ class Table(Widget, can_focus=True):
         self.refresh()
 
     def _lay_out(self) -> None:
+        self._laid_out_in = self.size
         headings = self._rows.headings(self.size.width)
         if headings != self._headings:
             self._headings = headings

@@ -14,6 +14,7 @@ from sockui.diagnosis.finding import Findings, Severity
 from sockui.model import Coverage, Snapshot, State, parse_state
 from sockui.poller import Poll
 from sockui.tracker import Life, Update
+from sockui.tui import opening
 from sockui.tui.bar import Word
 from sockui.tui.choices import Choices
 from sockui.tui.findings import SEVERITY_STYLES, process
@@ -72,16 +73,33 @@ def key_name(keys: str) -> str:
     return _KEY_NAMES.get(first, first)
 
 
-def top(poll: Poll | None, findings: Findings | None, known: News, interval: float, paused: bool) -> list[Word]:
-    """The first line: how bad it is, host, source, interval, and whether what is shown is old."""
-    words = [Word(" sockui ", "strong")]
-    if poll is None or poll.update is None:
-        return [*words, Word(" reading sockets…" if poll is None else "", "dim")]
+def top(
+    poll: Poll | None,
+    findings: Findings | None,
+    known: News,
+    interval: float,
+    paused: bool,
+    *,
+    in_front: bool = True,
+    rate: float | None = None,
+) -> list[Word]:
+    """The first line: how bad it is, host, source, interval, and whether what is shown is old.
+
+    ``in_front``: the terminal says that it is; where it does not nothing is painted. ``rate`` is what is written to it
+    in bytes per second, None: not to be shown.
+    """
+    if poll is None:
+        return opening.title()
+    words = [opening.TITLE]
+    if poll.update is None:
+        return words
     snapshot = poll.update.snapshot
     first = severities(findings, known) if findings is not None else []
     text = text_of(snapshot)
     if paused and not text:  # before what may be long: it must be seen
         first.append(Word(" PAUSED, p goes on", "warn"))
+    if not in_front:
+        first.append(Word(f" AS OF {fmt.moment(snapshot.taken_at)[11:]}: no focus, no paint", "warn"))
     words += [*first, Word("  " if first else " ")]
     if text:
         return [*words, Word(text, "info"), *_notes(snapshot)]
@@ -93,6 +111,8 @@ def top(poll: Poll | None, findings: Findings | None, known: News, interval: flo
         slowed = poll.interval > interval * 1.05
         slow = f", slowed to {poll.interval:.1f} s: a poll takes {poll.seconds:.2f} s" if slowed else ""
         words.append(Word(f"  every {interval:g} s{slow}", "warn" if slowed else "dim"))
+    if rate is not None:
+        words.append(Word(f"  {rate:,.0f} B/s", "dim"))
     return [*words, *_notes(snapshot)]
 
 
@@ -167,11 +187,6 @@ def no_finding(findings: Findings, text: str) -> str:
     return f"  None of {_plural(len(findings.items), 'finding')} has a socket that matches  {text}   (Esc shows all)"
 
 
-def reading() -> list[Word]:
-    """The status line before the first poll."""
-    return [Word(" Reading sockets from the kernel…", "dim")]
-
-
 def state_counts(view: TableView) -> list[tuple[str, int, str]]:
     """(word, count, style) of every state there is, those that matter first."""
     counts = [
@@ -221,7 +236,7 @@ def status(
     if note:
         return [Word(f" {note}", "good")]
     if view is None:
-        return reading()
+        return opening.status()
     words = list(first)
     if choices.marked:
         words.append(Word(f" {len(choices.marked)} marked ", "key"))
@@ -254,47 +269,6 @@ def coverage(coverage: Coverage) -> list[Word]:
         words += [Word(f", {missing:,} cannot be named without root: ", "warn"), Word(coverage.fix, "key")]
     else:
         words += [Word(f", {gap.sockets:,} {gap.reason}", "warn") for gap in coverage.gaps]
-    return words
-
-
-def hints(showing: str, width: int, filtered: bool, reading: bool) -> list[Word]:
-    """The last line: the keys that work here, as many as fit, the most useful first.
-
-    ``reading``: the explanation has the focus.
-    """
-    if reading:
-        keys = [("Tab", "next link"), ("n N", "link"), ("Enter", "open it"), ("↑↓", "scroll"), ("Esc", "table")]
-    elif showing == "sockets":
-        keys = [
-            ("r", "remedy"),
-            ("c", "copy"),
-            ("/", "filter"),
-            ("s", "sort"),
-            ("1", "findings"),
-            ("3", "processes"),
-            ("Enter", "details"),
-            ("i", "meaning"),
-        ]
-        keys += [("d", "copy all"), ("Space", "mark"), ("e", "explain"), ("o", "columns"), ("p", "pause")]
-    elif showing == "findings":
-        keys = [("Enter", "its sockets"), ("r", "remedy"), ("c", "copy"), ("a", "acknowledge"), ("2", "sockets")]
-        keys += [("i", "meaning"), ("3", "processes"), ("/", "filter"), ("e", "explain"), ("p", "pause")]
-    else:
-        keys = [("Enter", "its sockets"), ("←→", "fold"), ("c", "copy"), ("/", "filter"), ("s", "sort")]
-        keys += [("1", "findings"), ("2", "sockets"), ("e", "explain"), ("p", "pause")]
-    if filtered and not reading:
-        keys.insert(2, ("Esc", "show all"))
-    last = [("?", "help"), ("q", "quit")]
-    room = width - sum(len(key) + len(what) + 3 for key, what in last) - 1
-    words = [Word(" ")]
-    for key, what in keys:
-        taken = len(key) + len(what) + 3
-        if taken > room:
-            continue
-        room -= taken
-        words += [Word(key, "key"), Word(f" {what}  ")]
-    for key, what in last:
-        words += [Word(key, "key"), Word(f" {what}  ")]
     return words
 
 

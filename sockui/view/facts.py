@@ -135,15 +135,15 @@ class Facts:
         if not self.holders:
             return 0
         sockets = self.update.sockets
-        same = sockets["pid"] == self.row["pid"]
+        same = np.flatnonzero((sockets["pid"] == self.row["pid"]) & (self.update.life != Life.ENDED))
         # two protocols share only the codes of ESTABLISHED and CLOSE
         for name in (
             "state",
             "owner",
             *(("protocol",) if self.row["state"] in (State.ESTABLISHED, State.CLOSE) else ()),
         ):
-            same &= sockets[name] == self.row[name]
-        return int(np.count_nonzero(same & (self.update.life != Life.ENDED)))
+            same = same[sockets[name][same] == self.row[name]]
+        return len(same)
 
     @cached_property
     def time_waits(self) -> int:

@@ -28,7 +28,7 @@ DEFAULT_SORT = Sort("sockets", reverse=True)
 UDP = 0  # index of UDP sockets in ``Tally.states``, which no TCP state has
 _CODES = len(State) + 1
 SORTS = ("sockets", "name", "pid", "oldest", "fds", *(state.name.lower() for state in State), "udp")
-"""What ``build_tree`` sorts by."""
+"""What ``lay_out`` sorts by."""
 _PASSING = (  # states that a connection should soon leave
     State.CLOSE_WAIT,
     State.FIN_WAIT1,
@@ -108,6 +108,18 @@ class ProcessRow:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Counts:
+    """The sockets of a view counted by process, in no order and with nothing folded."""
+
+    update: Update
+    query: Query
+    children: dict[int, list[int]]  # pid -> pids of its children in the tree, the roots under 0
+    own: dict[int, Tally]  # by pid
+    subtree: dict[int, Tally]
+    without: tuple[ProcessRow, ...]  # lines for the sockets that have no process
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class ProcessTreeView:
     """The lines of the process view of one update."""
 
@@ -141,12 +153,8 @@ def filter_text(view: ProcessTreeView, row: ProcessRow) -> str:
     return f"{condition} and ( {view.query.text.strip()} )" if view.query.text.strip() else condition
 
 
-def build_tree(view: TableView, sort: Sort = DEFAULT_SORT, folded: frozenset[int] = frozenset()) -> ProcessTreeView:
-    """Count the sockets of a view by process and lay out the tree: those processes and their ancestors.
-
-    Siblings are ordered by the totals of their subtrees. Raises :class:`UsageError` for an unknown sort.
-    """
-    name = _sort_name(sort)
+def count(view: TableView) -> Counts:
+    """Count the sockets of a view by process: what costs a pass over all of them."""
     update = view.update
     chosen = np.zeros(len(update.sockets), np.bool_)
     chosen[view.rows] = True
@@ -154,14 +162,26 @@ def build_tree(view: TableView, sort: Sort = DEFAULT_SORT, folded: frozenset[int
     rows, pids = _held(update, chosen)
     children = _tree(update, np.unique(pids).tolist())
     preorder, parents, ends = _preorder(children)
-    own, subtree = _tallies(update, rows, pids, preorder, parents, ends)
-    totals = dict(zip(preorder, subtree, strict=True))
-    own_totals = dict(zip(preorder, own, strict=True))
-    for siblings in children.values():
+    codes = _state_codes(update)
+    own, subtree = _tallies(update, codes, rows, pids, preorder, parents, ends)
+    without = _without_process(update, codes, chosen)
+    own_by_pid, subtree_by_pid = (dict(zip(preorder, each, strict=True)) for each in (own, subtree))
+    return Counts(update, view.query, children, own_by_pid, subtree_by_pid, tuple(without))
+
+
+def lay_out(counts: Counts, sort: Sort = DEFAULT_SORT, folded: frozenset[int] = frozenset()) -> ProcessTreeView:
+    """Lay out the tree: the processes that were counted and their ancestors; costs nothing by the socket.
+
+    Siblings are ordered by the totals of their subtrees. Raises :class:`UsageError` for an unknown sort.
+    """
+    name = _sort_name(sort)
+    update, totals = counts.update, counts.subtree
+    children = {}
+    for parent, siblings in counts.children.items():
         values = {pid: _value(name, pid, update.snapshot.processes.get(pid), totals[pid]) for pid in siblings}
         known = sorted(pid for pid in siblings if values[pid] is not None)  # equal ones by pid
         known.sort(key=values.__getitem__, reverse=sort.reverse)
-        siblings[:] = known + sorted(pid for pid in siblings if values[pid] is None)
+        children[parent] = known + sorted(pid for pid in siblings if values[pid] is None)
 
     lines: list[ProcessRow] = []
     waiting: list[tuple[int, tuple[bool, ...]]] = [(pid, ()) for pid in reversed(children.get(0, []))]
@@ -171,11 +191,10 @@ def build_tree(view: TableView, sort: Sort = DEFAULT_SORT, folded: frozenset[int
         hides = pid in folded and bool(below)
         process = update.snapshot.processes.get(pid)
         shown = fmt.escape(process.name) if process else "?"
-        lines.append(ProcessRow(pid, process, shown, last, bool(below), hides, own_totals[pid], totals[pid]))
+        lines.append(ProcessRow(pid, process, shown, last, bool(below), hides, counts.own[pid], totals[pid]))
         if not hides:
             waiting += [(child, (*last, child == below[-1])) for child in reversed(below)]
-    lines += _without_process(update, chosen)
-    return ProcessTreeView(update, tuple(lines), sort, view.query, children)
+    return ProcessTreeView(update, (*lines, *counts.without), sort, counts.query, children)
 
 
 def _sort_name(sort: Sort) -> str:
@@ -264,13 +283,18 @@ _UNBOUNDED = np.iinfo(np.int64).max
 
 
 def _tallies(
-    update: Update, rows: Codes, pids: NDArray[np.intp], preorder: list[int], parents: list[int], ends: list[int]
+    update: Update,
+    codes: Codes,
+    rows: Codes,
+    pids: NDArray[np.intp],
+    preorder: list[int],
+    parents: list[int],
+    ends: list[int],
 ) -> tuple[list[Tally], list[Tally]]:
     """Own and subtree counts, in preorder."""
     count = len(preorder)
     order = np.argsort(preorder) if count else np.empty(0, np.intp)
     nodes = order[np.searchsorted(np.array(preorder, np.intp)[order], pids)]
-    codes = _state_codes(update)
     cells = nodes * _CODES + codes[rows]
     own = np.bincount(cells, minlength=count * _CODES).reshape(count, _CODES)
 
@@ -322,16 +346,16 @@ def _as_tallies(states: NDArray[Any], least: Sequence[int], most: Sequence[int])
     ]
 
 
-def _without_process(update: Update, chosen: Mask) -> list[ProcessRow]:
+def _without_process(update: Update, codes: Codes, chosen: Mask) -> list[ProcessRow]:
     """One line for each reason why sockets have no process."""
-    owner = update.sockets["owner"]
-    codes = _state_codes(update)
+    rows = np.flatnonzero(chosen & (update.sockets["pid"] <= 0))
+    owner, codes = update.sockets["owner"][rows], codes[rows]
     lines = []
     for pid, kind, name in _NO_PROCESS:
-        mask = chosen & (owner == kind) & (update.sockets["pid"] <= 0)
+        mask = owner == kind
         if not mask.any():
             continue
-        ages = update.ages[mask & np.isin(codes, _PASSING)]
+        ages = update.ages[rows[mask & np.isin(codes, _PASSING)]]
         least = int(ages["min_ms"].max(initial=0))
         most = -1 if (ages["max_ms"] < 0).any() else int(ages["max_ms"].max(initial=-1))
         tally = Tally(tuple(np.bincount(codes[mask], minlength=_CODES).tolist()), least, most)

@@ -90,6 +90,11 @@ def help_text() -> list[tuple[str, str]]:
     ]
 
 
+def prepare() -> None:
+    """Load the parser, while there is time; else :func:`compile` does with the first filter that is not empty."""
+    _parser()
+
+
 @functools.cache
 def _parser() -> Lark:
     """The parser, made once and when it is first needed: loading Lark takes longer than most commands run."""

@@ -9,6 +9,7 @@ ports, and what is found is mapped back.
 
 from __future__ import annotations
 
+import functools
 import string
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ from sockui.view import format as fmt
 from sockui.view.column import Mask
 
 _OF_ENDPOINTS = frozenset(string.hexdigits.lower() + ".:[]*")  # an endpoint has no other characters
+_LONGEST_PORT = 5
 _OCTETS = [str(octet) for octet in range(256)]
 
 
@@ -82,16 +84,25 @@ def _process_text(pid: int, process: Process | None) -> str:
 def _in_endpoints(update: Update, side: str, word: str) -> Mask:
     """Whether ``address:port`` contains the word: in the address, in the port, or across the colon between them."""
     ports = update.sockets[f"{side}_port"]
-    port_texts = {port: str(port or "*") for port in np.flatnonzero(np.bincount(ports)).tolist()}
+    texts = _port_texts()
     mask = _in_addresses(update, side, word, at_end=False)
-    mask |= np.isin(ports, [port for port, text in port_texts.items() if word in text])
+    if len(word) <= _LONGEST_PORT:
+        mask |= np.array([word in text for text in texts], np.bool_)[ports]
     for position in (position for position, character in enumerate(word) if character == ":"):
         head, tail = word[:position], word[position + 1 :]
-        begins = np.isin(ports, [port for port, text in port_texts.items() if text.startswith(tail)])
-        mask |= begins & _in_addresses(update, side, head, at_end=True)
+        ends = _in_addresses(update, side, head, at_end=True)
+        if tail:
+            ends &= np.array([text.startswith(tail) for text in texts], np.bool_)[ports]
+        mask |= ends
     if side == "remote":
         mask = np.where(update.sockets["remote_port"] == 0, word in "*", mask)
     return np.asarray(mask)
+
+
+@functools.cache
+def _port_texts() -> list[str]:
+    """Every port as it is shown; made once: looking through all of them costs less than finding those in use."""
+    return ["*", *map(str, range(1, 1 << 16))]
 
 
 def _in_addresses(update: Update, side: str, word: str, *, at_end: bool) -> Mask:

@@ -2,8 +2,8 @@
 
 A busy host and a small one in turns, and once the busy one with polling paused: that tells what the poll costs a key.
 The order is by inode, the largest first, of which no two are equal but those of TIME_WAIT, which have none and stand
-last: whatever key is pressed, the screen has to change. Keys come at irregular moments, so that they meet every part
-of a poll.
+last: whatever key is pressed at the top, where each kind begins, the screen has to change. Keys come at irregular
+moments, so that they meet every part of a poll.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def _press(program: Program, key: str) -> float:
 
 
 KINDS = {
-    "cursor down": _alternating("j"),
-    "page down and up": _alternating("\x1b[6~", "\x1b[5~"),
-    "reverse the sort": _alternating("S"),
+    "cursor down": _alternating("j", before="g"),
+    "page down and up": _alternating("\x1b[6~", "\x1b[5~", before="g"),
+    "reverse the sort": _alternating("S", before="g", after="S"),
     "a letter of a filter": _typing,
     "switch the view": _alternating("3", "1", "2", after="2"),
-    "fold and unfold the tree": _alternating("h", "l", before="3g", after="2"),
+    "fold and unfold the tree": _alternating("h", "l", before="3gl", after="2"),
 }
 
 

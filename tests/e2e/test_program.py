@@ -129,6 +129,14 @@ def socket_of(lab: Lab, name: str) -> Made:
     return next(made for made in lab.made if made.name == name)
 
 
+def test_what_is_typed_before_the_first_frame_is_not_lost(lab: Lab, terminal: Open) -> None:
+    ui = terminal(SOCKUI_VIEW="sockets")
+    ui.send("3")
+    ui.wait("←→ fold")
+    ui.send("q")
+    assert ui.ended() == 0
+
+
 def test_from_what_is_wrong_to_its_sockets_and_into_the_channel(lab: Lab, terminal: Open) -> None:
     full = socket_of(lab, "listen-full")
     ui = terminal()

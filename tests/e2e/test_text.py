@@ -106,9 +106,9 @@ def test_a_leak_is_found_where_the_text_tells_ages_and_not_where_it_does_not(lab
     assert leaks >= expected
     assert all(each["oldest_seconds"] >= 1 for each in found if each["id"] == "R02")
     ageless = answer(*diagnose, text=ss(lab, "-tanp"))
-    leaks = [each for each in ageless["findings"] if each["id"] in ("R01", "R02")]
-    assert leaks
-    assert {(each["severity"], each["oldest_seconds"]) for each in leaks} == {("info", None)}
+    undated = [each for each in ageless["findings"] if each["id"] in ("R01", "R02")]
+    assert undated
+    assert {(each["severity"], each["oldest_seconds"]) for each in undated} == {("info", None)}
 
 
 LEAK = ("--from", f"web-1={TEXTS / 'leak-0300.txt'}", "--from", f"web-1={TEXTS / 'leak-0305.txt'}")

@@ -29,8 +29,9 @@ def start(tmp_path: Path) -> Start:
         environ = {"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"}
         clipboard = Clipboard("auto", environ, written.append, directory=tmp_path)
         config_ = config or Config(view="sockets")
-        app = SockuiApp(config_, Replay(waiting), filter_text, clipboard, diagnosis(), start_polling=False)
+        app = SockuiApp(config_, lambda: Replay(waiting), filter_text, clipboard, diagnosis(), start_polling=False)
         async with app.run_test(size=size) as pilot:
+            await app.begun.wait()
             screen = Screen(app, pilot, waiting, written)
             for shot in shots:
                 await screen.poll(shot)

@@ -65,9 +65,11 @@ def test_screen(name: str, snap_compare: Compare, tmp_path: Path, monkeypatch: p
         monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr("sockui.actions.plan.may_destroy", lambda: True)
     clipboard = Clipboard("file", {}, lambda _: None, directory=tmp_path)
-    app = SockuiApp(picture.config, Replay(list(picture.shots)), "", clipboard, diagnosis(), start_polling=False)
+    shots = list(picture.shots)
+    app = SockuiApp(picture.config, lambda: Replay(shots), "", clipboard, diagnosis(), start_polling=False)
 
     async def begin(pilot: Pilot[int]) -> None:
+        await app.begun.wait()
         for _ in picture.shots:
             app.poller.tick()
             await pilot.pause()

@@ -13,11 +13,12 @@ from sockui.view.process_tree import (
     SORTS,
     UDP,
     ProcessTreeView,
-    build_tree,
+    count,
     filter_text,
+    lay_out,
     pids_of_subtree,
 )
-from sockui.view.table_view import Sort, build
+from sockui.view.table_view import Sort, TableView, build
 
 MakeUpdate = Callable[..., Update]
 MakeProcess = Callable[..., Process]
@@ -54,6 +55,10 @@ def host(make_update: MakeUpdate, make_process: MakeProcess) -> Update:
         ],
         [(500, 10, 3), (500, 11, 3), (500, 11, 4), (500, 12, 3)],
     )
+
+
+def build_tree(view: TableView, sort: Sort = DEFAULT_SORT, folded: frozenset[int] = frozenset()) -> ProcessTreeView:
+    return lay_out(count(view), sort, folded)
 
 
 def drawn(view: ProcessTreeView) -> list[str]:
@@ -208,3 +213,12 @@ def test_a_very_deep_tree(make_update: MakeUpdate, make_process: MakeProcess) ->
     view = build_tree(build(make_update([{"pid": 3000}], processes)), Sort("pid"))
     assert len(view.rows) == 3000
     assert view.rows[0].subtree.sockets == 1
+
+
+def test_what_was_counted_once_is_laid_out_in_any_order_and_fold(host: Update) -> None:
+    counts = count(build(host))
+    folded = lay_out(counts, Sort("pid"), frozenset({10, 20}))
+    assert [row.pid for row in folded.rows if row.pid > 0] == [1, 10, 20]
+    again = lay_out(counts, Sort("pid", reverse=True))
+    assert [row.pid for row in again.rows if row.pid > 0] == [1, 20, 21, 10, 12, 11]
+    assert again.rows[0].subtree == folded.rows[0].subtree
