@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import resvg_py
@@ -59,6 +60,8 @@ PICTURES = (
     Picture("explainer", (120, 46), config=SOCKETS, on="syn-sent"),
     Picture("processes", (120, 24), ("3",), SOCKETS),
     Picture("remediation", (110, 40), ("r", "down"), SOCKETS, on="close-wait-unread"),
+    Picture("meaning", (110, 36), ("i",), SOCKETS, on="fin-wait2-held"),
+    Picture("states", (100, 30), ("D",), SOCKETS, on="close-wait-unread"),
     Picture("filter", (120, 30), ("slash", *" and age > 20s and ("), SOCKETS),
     Picture("small", (80, 24), config=SOCKETS, on="zero-window"),
     Picture("light", (120, 36), config=Config(theme="light", view="sockets"), on="fin-wait1"),
@@ -69,8 +72,9 @@ async def take(picture: Picture, lab: Lab, directory: Path) -> None:
     """Run the UI without a terminal, press the keys, save what is on the screen."""
     clipboard = Clipboard("file", os.environ, lambda _: None, directory=directory)
     filter_text = "state close-wait" if picture.name == "filter" else picture.filter
-    app = SockuiApp(picture.config, open_collector("netlink"), filter_text, clipboard, start_polling=False)
+    app = SockuiApp(picture.config, partial(open_collector, "netlink"), filter_text, clipboard, start_polling=False)
     async with app.run_test(size=picture.size) as pilot:
+        await app.begun.wait()
         for look in range(picture.looks):
             if look:
                 await asyncio.sleep(1)
