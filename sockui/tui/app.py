@@ -122,7 +122,8 @@ class SockuiApp(PacedApp):
 
     def on_mount(self) -> None:
         if self._driver is not None and self._driver.can_suspend:
-            signal.signal(signal.SIGCONT, self._continued)
+            # by the loop: a handler in the midst of a write would wait for the lock of its own queue
+            asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, self._continued)
         self.call_after_refresh(self.begin)
 
     async def begin(self) -> None:
@@ -162,7 +163,7 @@ class SockuiApp(PacedApp):
             self.poller.stop()
             self._source.close()
 
-    def _continued(self, _number: int, _frame: object) -> None:
+    def _continued(self) -> None:
         """Take the terminal again after Ctrl-Z, or after a SIGSTOP that nothing announced.
 
         Textual knows the first alone: after the second it would read the keys twice and never end.

@@ -16,11 +16,12 @@ from typing import Any
 
 from textual import events
 from textual.app import App
-from textual.driver import Driver
-from textual.drivers.linux_driver import LinuxDriver
+from textual.driver import Driver as AnyDriver
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
+
+from sockui.tui.driver import Driver
 
 QUESTION = "\x1b[6n"
 WORTH_ASKING = 1000
@@ -35,7 +36,7 @@ LEAVING = 1.0
 something typed."""
 
 
-class CountingDriver(LinuxDriver):
+class CountingDriver(Driver):
     """The terminal; knows how much was written to it, and how long an answer took."""
 
     written = 0
@@ -90,7 +91,7 @@ class PacedApp(App[int]):
         self._answers = False  # the terminal has answered before
         self._late = 0
 
-    def get_driver_class(self) -> type[Driver]:
+    def get_driver_class(self) -> type[AnyDriver]:
         return CountingDriver
 
     @property

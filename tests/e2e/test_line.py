@@ -142,3 +142,9 @@ def test_an_answer_that_comes_late_does_not_end_up_in_the_shell(line: SlowTermin
     left = fcntl.ioctl(line.inside, termios.FIONREAD, b"\0" * 4)
     assert int.from_bytes(left, sys.byteorder) == 0
     assert re.search(rb"\x1b\[\?1049l", line.raw)
+
+
+def test_a_terminal_that_is_gone_ends_the_program_where_no_signal_tells(line: SlowTerminal) -> None:
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), line.terminal)  # the pty's only other end; it is not the controlling terminal
+    assert line.child.wait(DEADLINE) == 129
