@@ -18,7 +18,7 @@ from itertools import pairwise
 import psutil
 
 from sockui.collector import inet_diag
-from sockui.collector.linux import DUMPS, NetlinkCollector
+from sockui.collector.linux import DUMPS, FEWER_DUMPS, NetlinkCollector
 from sockui.collector.netlink import NETLINK_SOCK_DIAG, RECEIVE
 from sockui.collector.owners import OwnerResolver
 from sockui.collector.processes import ProcessTable
@@ -41,14 +41,15 @@ _LENGTH_TYPE = struct.Struct("=IH")
 
 
 class BareDump:
-    """The same requests, received and thrown away."""
+    """Requests whose answers are received and thrown away: those of every tool, v4 and v6 apart, unless others."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: tuple[tuple[int, int], ...] = DUMPS) -> None:
+        self._requests = requests
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG)
         self._buffer = bytearray(RECEIVE)
 
     def __call__(self) -> None:
-        for family, protocol in DUMPS:
+        for family, protocol in self._requests:
             self._socket.send(inet_diag.request(family, protocol, inet_diag.ALL_STATES, 1))
             while not self._ends(self._socket.recv_into(self._buffer)):
                 pass
@@ -103,20 +104,22 @@ class Refresh:
 def measure(scene: Scene) -> Iterator[Line]:
     """The refresh where nothing changed, then where sockets came and went: ended ones linger in the refreshes after."""
     scene.crowd.enter()
-    bare, refresh = BareDump(), Refresh()
-    yield from _unchanged(scene, bare, refresh)
+    bare, one_walk, refresh = BareDump(), BareDump(FEWER_DUMPS), Refresh()
+    yield from _unchanged(scene, bare, one_walk, refresh)
     yield from _replaced(scene, bare, refresh)
     bare.close()
+    one_walk.close()
     refresh.close()
 
 
-def _unchanged(scene: Scene, bare: BareDump, refresh: Refresh) -> Iterator[Line]:
+def _unchanged(scene: Scene, bare: BareDump, one_walk: BareDump, refresh: Refresh) -> Iterator[Line]:
     crowd, name = scene.crowd, "refresh: CPU, nothing changed"
     peers = {"psutil.net_connections": lambda: _milliseconds(lambda: psutil.net_connections("tcp"))} | {
         command: lambda command=command: _milliseconds_of(command) for command in _COMMANDS
     }
     missing = {command: _missing(command, crowd.sockets) for command in peers}
     dumps: list[float] = []
+    walks: list[float] = []
     ours: list[float] = []
     parts: list[tuple[float, ...]] = []
     theirs: dict[str, list[float]] = {peer: [] for peer in peers if not missing[peer]}
@@ -126,6 +129,7 @@ def _unchanged(scene: Scene, bare: BareDump, refresh: Refresh) -> Iterator[Line]
             _warm(bare, refresh)
         for _ in range(PAIRS):
             dumps.append(_milliseconds(bare))
+            walks.append(_milliseconds(one_walk))
             ours.append(_milliseconds(refresh))
         parts.append(_parts(refresh, dumps[-1]))
         for peer, times in theirs.items():
@@ -139,6 +143,7 @@ def _unchanged(scene: Scene, bare: BareDump, refresh: Refresh) -> Iterator[Line]
         Spread.of(ours),
         (
             Beside.paired("bare kernel dump", ours, dumps, 1.6 if scene.asked else None),
+            Beside.paired("the same, v4 and v6 in one walk, as sockui asks", ours, walks, None),
             *(
                 Beside.missing(peer, missing[peer], asked.get(peer))
                 if missing[peer]
