@@ -26,7 +26,7 @@ def measure(scene: Scene) -> Iterator[Line]:
         programs[0].wait_for(NAME.encode())
         if shutil.which("htop"):
             programs.append(running.enter_context(Program(_HTOP)))
-        time.sleep(_SETTLED)
+        time.sleep(_SETTLED)  # no socket is young any more
         used: list[list[float]] = [[] for _ in programs]
         for _ in range(scene.repeats):
             begun, before = time.monotonic(), [program.cpu_seconds() for program in programs]

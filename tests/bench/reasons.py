@@ -18,8 +18,8 @@ REASONS: dict[str, str] = {
         "changed or not."
     ),
     "refresh: CPU, 100 sockets replaced": (
-        "As where nothing changed; and rows that came are matched, their owners looked for among descriptors, what ended "
-        "is told by how, and the groups of findings are made anew."
+        "As where nothing changed; and rows that came are matched, their owners looked for among descriptors, what "
+        "ended is told by how, and the groups of findings are made anew."
     ),
     "cold: to the full table, owners named": "Starting Python and importing is paid before the first request.",
     "keys: cursor down": _KEYS,
