@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: run test lint check bench screenshots clean
+.PHONY: run test lint check bench trust fuzz screenshots clean
 
 run: .venv/installed  ## look at this host: make run, make run ARGS="list state close-wait"
 	@$(BIN)/sockui $(ARGS)
@@ -24,6 +24,12 @@ check: lint test
 
 bench: .venv/developing  ## the budget beside ss, htop and others, in one run: make bench ARGS="keys --sockets 10000"; ARGS=--help
 	@$(BIN)/python -m tests.bench.run $(ARGS)
+
+trust: .venv/developing  ## what it must withstand, thrown at it for real: make trust ARGS="fuzz --seconds 60"; ARGS=--soak
+	@$(BIN)/python -m tests.trust.run $(ARGS)
+
+fuzz: .venv/developing  ## mutated dumps, filters, texts and files for a minute: make fuzz SECONDS=600
+	@$(BIN)/python -m tests.trust.run fuzz --seconds $(or $(SECONDS),60)
 
 screenshots: .venv/developing  ## made anew from the lab's real sockets
 	$(BIN)/python screenshots/take.py $(ARGS)
