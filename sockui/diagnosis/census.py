@@ -25,6 +25,10 @@ from sockui.tracker import Life, Update
 Rows = NDArray[np.intp]
 _SERVER_PORTS = 1024, 32_768
 _NOT_ASKED = -2
+MOST_GROUPS = 50
+"""Groups in which a rule's sockets are looked at, at most twice as many: more findings of one kind nobody reads."""
+MOST_LISTENERS = 200
+"""Listeners of which a rule speaks: those that are worst off."""
 
 
 class Census:
@@ -34,6 +38,7 @@ class Census:
         self.update = update
         self.limits = limits
         self.memory = memory
+        self.left_out = 0  # what rules would have said of listeners beyond MOST_LISTENERS
 
     @property
     def sockets(self) -> SocketArray:
@@ -210,10 +215,11 @@ class Census:
         tcp = (self.sockets["protocol"][rows] == Protocol.TCP).astype(np.uint64)
         return np.asarray(ends[0] * np.uint64(3) + (ends[1] ^ (ends[1] >> np.uint64(31))) * np.uint64(5) + tcp)
 
-    def groups(self, rows: Rows) -> Iterator[tuple[int, Endpoint, Rows]]:
+    def groups(self, rows: Rows) -> Iterator[tuple[int, Endpoint | None, Rows]]:
         """Part some rows by process, and by our port where they came to us, else by where they go.
 
-        Yields (pid, endpoint, rows). A Python object per group, not per socket.
+        Yields (pid, endpoint, rows). A Python object per group, not per socket: of very many groups the small ones are
+        put together, those of a process (the endpoint is None), or of an endpoint (the pid is 0), or both.
         """
         if not len(rows):
             return
@@ -227,12 +233,24 @@ class Census:
         high = np.where(served, 0, sockets["remote_high"][rows]).astype(np.uint64)
         low = np.where(served, 0, sockets["remote_low"][rows]).astype(np.uint64)
         port = np.where(served, sockets["local_port"][rows], sockets["remote_port"][rows]).astype(np.uint16)
-        key = endpoint_key(high, low, port) + pids.astype(np.uint64) * np.uint64(2) + served.astype(np.uint64)
+        ends: list[NDArray[Any]] = [high, low, port, served]
+        _, which, number = np.unique(_group_key(pids, *ends), return_inverse=True, return_counts=True)
+        if len(number) > MOST_GROUPS:
+            _put_together(np.flatnonzero(number[which] * MOST_GROUPS < len(rows)), pids, ends)
+        key = _group_key(pids, *ends)
         order = np.argsort(key, kind="stable")
         _, first = np.unique(key[order], return_index=True)
         for part in np.split(order, first[1:]):
             i = part[0]
-            yield int(pids[i]), Endpoint(bool(served[i]), int(high[i]), int(low[i]), int(port[i])), rows[part]
+            end = Endpoint(bool(served[i]), int(high[i]), int(low[i]), int(port[i]))
+            yield int(pids[i]), end if any((end.high, end.low, end.port)) else None, rows[part]
+
+    def worst(self, listeners: NDArray[Any], by: NDArray[Any]) -> NDArray[Any]:
+        """Of too many listeners, or ports, those with the greatest number in ``by``; ``left_out`` counts the others."""
+        if len(listeners) <= MOST_LISTENERS:
+            return listeners
+        self.left_out += len(listeners) - MOST_LISTENERS
+        return np.sort(listeners[np.argsort(by, kind="stable")[-MOST_LISTENERS:]])
 
     def fd_use(self, pid: int) -> tuple[int, int] | None:
         """(open descriptors, limit) of a process; None if either is not known."""
@@ -248,6 +266,18 @@ class Census:
         return dict(zip(pids.tolist(), number.tolist(), strict=True))
 
 
+class Parts:
+    """Some rows by a number that each has, as of its listener or its port: those with one number, ascending."""
+
+    def __init__(self, rows: Rows, numbers: NDArray[Any]) -> None:
+        order = np.argsort(numbers, kind="stable")
+        self._rows, self._numbers = rows[order], numbers[order]
+
+    def __getitem__(self, number: int) -> Rows:
+        first, last = np.searchsorted(self._numbers, (number, number + 1))
+        return self._rows[first:last]
+
+
 def _crowd(sockets: SocketArray, rows: Rows, pids: NDArray[np.int64], side: str) -> NDArray[np.intp]:
     """How many of some rows have each one's process and ``side``: our port, or the address and port they go to."""
     high, low, port = (sockets[f"{side}_{part}"][rows] for part in ("high", "low", "port"))
@@ -256,3 +286,23 @@ def _crowd(sockets: SocketArray, rows: Rows, pids: NDArray[np.int64], side: str)
     key = endpoint_key(high, low, port) + pids.astype(np.uint64)
     _, which, number = np.unique(key, return_inverse=True, return_counts=True)
     return np.asarray(number[which])
+
+
+def _group_key(
+    pids: NDArray[Any], high: NDArray[Any], low: NDArray[Any], port: NDArray[Any], served: NDArray[Any]
+) -> NDArray[np.uint64]:
+    key = endpoint_key(high, low, port) + pids.astype(np.uint64) * np.uint64(2) + served.astype(np.uint64)
+    return np.asarray(key)
+
+
+def _put_together(small: Rows, pids: NDArray[np.int64], ends: list[NDArray[Any]]) -> None:
+    """Give up, in place, what parts some places most: their endpoints, or their processes, or both."""
+    of_small = [end[small] for end in ends]
+    if len(np.unique(pids[small])) <= MOST_GROUPS:
+        given_up = ends
+    elif len(np.unique(_group_key(np.zeros(len(small), np.int64), *of_small))) <= MOST_GROUPS:
+        given_up = [pids]
+    else:
+        given_up = [pids, *ends]
+    for column in given_up:
+        column[small] = 0

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sockui.collector.threads import read_threads
 from sockui.diagnosis.census import Census
 from sockui.diagnosis.finding import Draft, Finding, Findings, Severity
-from sockui.diagnosis.history import History
+from sockui.diagnosis.history import MOST_KEYS, History
 from sockui.diagnosis.memory import Memory
 from sockui.diagnosis.rules import RULES
 from sockui.diagnosis.thresholds import Thresholds
@@ -93,6 +93,7 @@ class Diagnosis:
             ),
             self._polls,
             now - self._began,
+            census.left_out,
             {state: self._history.series(("host", state)) for state in State},
         )
 
@@ -108,7 +109,9 @@ class Diagnosis:
         }
         held = present & (owner == Owner.PROCESS)
         mixed = holder[held].astype(np.int64) * 64 + code[held]
-        for value, number in zip(*(part.tolist() for part in np.unique(mixed, return_counts=True)), strict=True):
+        values, numbers = np.unique(mixed, return_counts=True)
+        most = np.argsort(numbers, kind="stable")[-MOST_KEYS:]
+        for value, number in zip(values[most].tolist(), numbers[most].tolist(), strict=True):
             counts["state", value // 64, value % 64] = number
         for pid, process in update.snapshot.processes.items():
             if process.fd_count is not None:
@@ -148,6 +151,7 @@ class Diagnosis:
         others = census.others(draft.rows)
         pids = census.sockets["pid"][others[others >= 0]]
         held, number = np.unique(pids[(pids > 0) & (pids != draft.pid)], return_counts=True)
+        holding = census.sockets["pid"][draft.rows]
         return Finding(
             key=key,
             draft=draft,
@@ -158,6 +162,7 @@ class Diagnosis:
             since=old.since,
             worse=old.worse,
             explains=dict(explained),
+            processes=1 if draft.pid else len(np.unique(holding[holding > 0])),
             others=dict(zip(held.tolist(), number.tolist(), strict=True)),
             trend=slope,
             forecast=ahead,

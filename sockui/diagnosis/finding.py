@@ -70,6 +70,7 @@ class Finding:
     since: float  # CLOCK_MONOTONIC, s, when it was first found
     worse: int  # how often its severity rose since it was first found
     explains: Mapping[str, int]  # sockets that other rules would have named -> how many
+    processes: int  # that hold its sockets; 0 none, or unknown
     others: Mapping[int, int]  # pid of the process at the other end, on this host -> sockets (X4)
     trend: Trend | None  # of the count
     forecast: Forecast | None  # when what it fills is full
@@ -101,4 +102,5 @@ class Findings:
     items: tuple[Finding, ...]  # the worst first
     polls: int  # how many updates were looked at; rules about change need two
     watched: float  # seconds since the first of them
+    left_out: int  # what would have been said of more listeners, or ports, than anybody reads
     timeline: Mapping[State, tuple[NDArray[np.float64], NDArray[np.float64]]]  # CLOCK_MONOTONIC s, TCP sockets

@@ -97,7 +97,9 @@ class FindingRows(Rows):
 
 
 def process(findings: Findings, item: Finding) -> str:
-    """The process of this host that a finding is about, harmless to show; "" none, or unknown."""
+    """The process of this host that a finding is about, or how many, harmless to show; "" none, or unknown."""
+    if item.processes > 1:
+        return f"{fmt.count(item.processes)} processes"
     known = findings.update.snapshot.processes.get(item.pid)
     return f"{fmt.escape(known.name)} {item.pid}" if known else str(item.pid) if item.pid > 0 else ""
 

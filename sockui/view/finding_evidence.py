@@ -149,7 +149,7 @@ def _process(facts: FindingFacts, known: FindingWords) -> str:
 
 def _nobody(facts: FindingFacts) -> str:
     """Why no process is named."""
-    if facts.oldest is None or facts.finding.pid or not facts.finding.draft.endpoint:
+    if facts.oldest is None or facts.finding.pid:
         return ""
     owners, numbers = np.unique(facts.update.sockets["owner"][facts.finding.rows], return_counts=True)
     if len(owners) == 1:
@@ -159,6 +159,7 @@ def _nobody(facts: FindingFacts) -> str:
         Owner.HIDDEN: "of processes that may not be read",
         Owner.UNFOUND: "of no process in sight",
         Owner.LISTENER: "not accepted yet",
+        Owner.PROCESS: f"of {number(facts.finding.processes, 'process', 'processes')}",
     }
     return ", ".join(
         f"{count(held)} {named.get(owner, 'of unknown processes')}"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sockui.diagnosis.finding import Endpoint, Finding, Findings, Severity
 from sockui.model import Host, Owner, Process, State
+from sockui.model.sockets import mixed
 from sockui.tracker import Update
 from sockui.view import evidence, settings
 from sockui.view.evidence import number
@@ -207,7 +208,7 @@ class FindingFacts:
         place = where(finding.draft.endpoint)
         own |= {
             "who": self.who,
-            "at": f" {'on' if place.startswith(':') else 'to'} {self.mark(place)}" if place else "",
+            "at": self._at(place),
             "place": self.mark(place) if place else "this endpoint",
             "since": self.since,
             "count": count(finding.count),
@@ -228,6 +229,13 @@ class FindingFacts:
         if self.process is not None and self.process.fd_limit and self.process.fd_count is not None:
             own["descriptors"] = f"{count(self.process.fd_count)} of {count(self.process.fd_limit)}"
         return settings.Values(self.host, own)
+
+    def _at(self, place: str) -> str:
+        """`` on :8080``, `` to 10.0.0.5:5432``, `` to 812 addresses`` where very many small groups are one finding."""
+        if place or not len(self.finding.rows):
+            return f" {'on' if place.startswith(':') else 'to'} {self.mark(place)}" if place else ""
+        high, low = (self.update.sockets[name][self.finding.rows] for name in ("remote_high", "remote_low"))
+        return f" to {number(len(np.unique(mixed((high, low)))), 'address', 'addresses')}"
 
     @cached_property
     def known(self) -> dict[str, str]:
@@ -270,6 +278,8 @@ class FindingFacts:
         """The process it is about, or whose it is as far as that is known."""
         if self.finding.pid:
             return self.name(self.finding.pid)
+        if self.finding.processes > 1:
+            return f"{count(self.finding.processes)} processes"
         oldest = self.oldest
         if oldest is None:
             return "this host"

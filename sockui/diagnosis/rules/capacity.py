@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockui.diagnosis.census import Census, Rows
+from sockui.diagnosis.census import Census, Parts, Rows
 from sockui.diagnosis.finding import Draft, Endpoint, Severity
 from sockui.diagnosis.ports import gauges
 from sockui.diagnosis.situations import Situation
@@ -116,8 +116,11 @@ def bind_conflict(census: Census) -> Iterator[Draft]:
     ports = sockets["local_port"][rows]
     left = listened[ports] | (census.served(rows) & ~census.listening_ports[ports])
     rows = census.same_before("X1", rows[left])  # a restart takes a moment
-    for port in np.unique(sockets["local_port"][rows]).tolist():
-        group = rows[sockets["local_port"][rows] == port]
+    taken = sockets["local_port"][rows].astype(np.intp)
+    ports, number = np.unique(taken, return_counts=True)
+    parts = Parts(rows, taken)
+    for port in census.worst(ports, number).tolist():
+        group = parts[port]
         held = group[sockets["owner"][group] == Owner.PROCESS]
         yield Draft(
             "X1",

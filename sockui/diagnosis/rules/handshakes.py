@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockui.diagnosis.census import Census, Rows
+from sockui.diagnosis.census import Census, Parts, Rows
 from sockui.diagnosis.finding import Draft, Endpoint, Severity
-from sockui.diagnosis.situations import Situation
+from sockui.diagnosis.situations import Situation, endpoint_key
 from sockui.diagnosis.stalls import waited
 from sockui.model import Known
 
@@ -24,11 +24,12 @@ def _of_listener(census: Census, listener: int) -> tuple[int, Endpoint]:
     return int(row["pid"]), Endpoint(True, 0, 0, int(row["local_port"]))
 
 
-def _by_listener(census: Census, rows: Rows) -> Iterator[tuple[int, Rows]]:
-    """Some rows by the listener they came through; those without one are left out."""
-    listeners = census.listener_of(rows)
-    for listener in np.unique(listeners[listeners >= 0]).tolist():
-        yield listener, rows[listeners == listener]
+def _by_listener(census: Census, rows: Rows, listener_of: Rows) -> Iterator[tuple[int, Rows]]:
+    """Some rows by the listener of each; those without one (-1) are left out."""
+    listeners, number = np.unique(listener_of[listener_of >= 0], return_counts=True)
+    parts = Parts(rows, listener_of)
+    for listener in census.worst(listeners, number).tolist():
+        yield listener, parts[listener]
 
 
 def accept_queue_full(census: Census) -> Iterator[Draft]:
@@ -40,18 +41,19 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
     full = sockets["recv_queue"][listeners] > sockets["send_queue"][listeners]
     drops = census.more_drops(listeners)
     overflowed = census.risen("TcpExt.ListenOverflows") > 0
-    chosen = listeners[full | ((drops > 0) & overflowed)]
-    if not len(chosen):
+    refusing = full | ((drops > 0) & overflowed)
+    if not refusing.any():
         return
+    chosen = census.worst(listeners[refusing], sockets["recv_queue"][listeners[refusing]])
     waiting = census.at(*_UNACCEPTED, Situation.SYN_RECV, Situation.SYN_RECV_QUEUE_FULL)
-    through = census.listener_of(waiting)
+    through = Parts(waiting, census.listener_of(waiting))
     asking = census.at(Situation.SYN_SENT, Situation.SYN_SENT_LOCAL_QUEUE_FULL)
-    asked = census.asked_listener(asking)
+    asked = Parts(asking, census.asked_listener(asking))
     repeating = census.at(Situation.ESTABLISHED_RETRANSMITTING)
     let_in = census.others(repeating)  # of a client that believes it is connected, the handshake that was not finished
     for listener in chosen.tolist():
         row = sockets[listener]
-        own = waiting[through == listener]
+        own, askers = through[listener], asked[listener]
         queued = own[np.isin(census.situations[own], _UNACCEPTED)]
         waits = census.stalls(queued)["min_ms"]
         pid, endpoint = _of_listener(census, listener)
@@ -70,7 +72,7 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
                 "drops": int(drops[listeners == listener][0]),
                 "drops_total": int(row["drops"]),
                 "refused": int(np.count_nonzero(census.situations[own] == Situation.SYN_RECV_QUEUE_FULL)),
-                "asking": int(np.count_nonzero(asked == listener)),
+                "asking": len(askers),
                 "fds": use[0] if use else 0,
                 "fd_limit": use[1] if use else 0,
             },
@@ -82,7 +84,7 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
                 )
                 if holds
             ),
-            absorbs=np.concatenate([[listener], own, asking[asked == listener], repeating[np.isin(let_in, own)]]),
+            absorbs=np.concatenate([[listener], own, askers, repeating[np.isin(let_in, own)]]),
         )
 
 
@@ -95,10 +97,9 @@ def backlog_small(census: Census) -> Iterator[Draft]:
     listeners = census.listeners[census.known(census.listeners, Known.QUEUES | Known.MEMORY)]
     sockets = census.sockets
     backlog = sockets["send_queue"][listeners]
-    most = census.host.number("net.core.somaxconn")
-    capped = backlog == most if most is not None else np.zeros(len(listeners), np.bool_)
-    chosen = (sockets["drops"][listeners] > deferred) & ((backlog <= _SMALL_BACKLOG) | capped)
-    for listener, is_capped in zip(listeners[chosen].tolist(), capped[chosen].tolist(), strict=True):
+    most = census.host.number("net.core.somaxconn")  # None is equal to no backlog
+    chosen = (sockets["drops"][listeners] > deferred) & ((backlog <= _SMALL_BACKLOG) | (backlog == most))
+    for listener in census.worst(listeners[chosen], sockets["drops"][listeners[chosen]]).tolist():
         pid, endpoint = _of_listener(census, listener)
         yield Draft(
             "R17",
@@ -111,7 +112,7 @@ def backlog_small(census: Census) -> Iterator[Draft]:
                 "drops_total": int(sockets["drops"][listener]),
                 "somaxconn": most or 0,
             },
-            conditions=frozenset({"capped"} if is_capped else ()),
+            conditions=frozenset({"capped"} if sockets["send_queue"][listener] == most else ()),
         )
 
 
@@ -123,7 +124,7 @@ def waiting_for_accept(census: Census) -> Iterator[Draft]:
         return
     waits = census.stalls(rows)["min_ms"]
     late = rows[waits >= limits.accept_wait_seconds * 1000]
-    for listener, group in _by_listener(census, late):
+    for listener, group in _by_listener(census, late, census.listener_of(late)):
         waits = census.stalls(group)
         pid, endpoint = _of_listener(census, listener)
         critical = bool((waits["min_ms"] > limits.accept_wait_critical_seconds * 1000).any())
@@ -160,12 +161,12 @@ def syn_unanswered(census: Census) -> Iterator[Draft]:
             Situation.PEER_NOT_READING,
             Situation.ESTABLISHED_RETRANSMITTING,
         )
-        alike = (
-            (sockets["remote_port"][standing] == endpoint.port)
-            & (sockets["remote_low"][standing] == endpoint.low)
-            & (sockets["remote_high"][standing] == endpoint.high)
+        of_standing, of_group = (
+            endpoint_key(*(sockets[f"remote_{part}"][some] for part in ("high", "low", "port")))
+            for some in (standing, group)
         )
-        established = 0 if endpoint.local else int(np.count_nonzero(alike))
+        alike = np.isin(of_standing, of_group)
+        established = 0 if endpoint and endpoint.local else int(np.count_nonzero(alike))
         yield Draft(
             "R12",
             Severity.WARNING,
@@ -183,20 +184,21 @@ def syn_unanswered(census: Census) -> Iterator[Draft]:
 
 def syn_to_full_listener(census: Census) -> Iterator[Draft]:
     """R13: connect() to a listener of this host that is full; R16 explains it where it is seen."""
+    sockets = census.sockets
     rows = census.at(Situation.SYN_SENT_LOCAL_QUEUE_FULL)
-    for pid, endpoint, group in census.groups(rows):
-        listener = int(census.asked_listener(group)[0])
-        sockets = census.sockets
+    for listener, group in _by_listener(census, rows, census.asked_listener(rows)):
+        pids = np.unique(sockets["pid"][group])
+        first = sockets[group[0]]
         yield Draft(
             "R13",
             Severity.CRITICAL,
             group,
-            pid,
-            endpoint,
+            int(pids[0]) if len(pids) == 1 else 0,
+            Endpoint(False, int(first["remote_high"]), int(first["remote_low"]), int(first["remote_port"])),
             values={
-                "listener_pid": int(sockets["pid"][listener]) if listener >= 0 else 0,
-                "waiting": int(sockets["recv_queue"][listener]) if listener >= 0 else 0,
-                "backlog": int(sockets["send_queue"][listener]) if listener >= 0 else 0,
+                "listener_pid": int(sockets["pid"][listener]),
+                "waiting": int(sockets["recv_queue"][listener]),
+                "backlog": int(sockets["send_queue"][listener]),
             },
         )
 
@@ -204,7 +206,7 @@ def syn_to_full_listener(census: Census) -> Iterator[Draft]:
 def syn_recv_many(census: Census) -> Iterator[Draft]:
     """R14: unfinished handshakes pile up at a listener."""
     rows = census.at(Situation.SYN_RECV)
-    for listener, group in _by_listener(census, rows):
+    for listener, group in _by_listener(census, rows, census.listener_of(rows)):
         backlog = int(census.sockets["send_queue"][listener])
         repeated = int(np.count_nonzero(census.sockets["retransmits"][group]))
         if len(group) <= min(census.limits.syn_recv_many, max(backlog / 2, 10)):
@@ -240,10 +242,12 @@ def half_accepted(census: Census) -> Iterator[Draft]:
     sockets = census.sockets
     deferred = census.at(Situation.SYN_RECV_DEFER_ACCEPT)
     # the SYN-ACK timer of a deferred one is set anew each second: twice in a row it is no accident
-    for listener, group in _by_listener(census, census.same_before("R15", deferred)):
+    deferred = census.same_before("R15", deferred)
+    for listener, group in _by_listener(census, deferred, census.listener_of(deferred)):
         pid, endpoint = _of_listener(census, listener)
         yield Draft("R15", Severity.INFO, group, pid, endpoint, conditions=frozenset({"defer"}))
-    for listener, group in _by_listener(census, census.at(Situation.SYN_RECV_QUEUE_FULL)):
+    dropped = census.at(Situation.SYN_RECV_QUEUE_FULL)
+    for listener, group in _by_listener(census, dropped, census.listener_of(dropped)):
         pid, endpoint = _of_listener(census, listener)
         yield Draft(
             "R15",
