@@ -86,6 +86,7 @@ def _write_json(selection: Selection, out: TextIO) -> None:
         **report.envelope(findings.update.snapshot),
         "watched_seconds": round(findings.watched, 1),
         "polls": findings.polls,
+        "left_out": findings.left_out,
         "findings": [_object(findings, item) for item in selection.items],
     }
     out.write(json.dumps(whole, indent=2) + "\n")
@@ -225,6 +226,8 @@ def _looked_at(selection: Selection, mark: Callable[[str], str] = escape) -> str
         where = f"{looks}, through {snapshot.source} on {mark(snapshot.host.name)}{namespace}"
     more = len(selection.items) - SHOWN
     parts = [f"{_number(more, 'more finding')}: a filter shows them, --format json all."] if more > 0 else []
+    if findings.left_out:
+        parts.append(f"{_number(findings.left_out, 'listener or port', 'listeners or ports')} more left out.")
     parts += [f"{_number(len(pids), 'socket')} of {held}, {where}, {moment(snapshot.taken_at)}."]
     if selection.query != EVERYTHING:
         hidden = len(findings.items) - len(selection.items)

@@ -108,7 +108,7 @@ class Tracker:
         self._last: Update | None = None
         self._absent: NDArray[Any] = np.empty(0, _MEMORY)  # of the last update's rows that its dump does not show
         self._order: NDArray[np.intp] | None = None  # of the last update's keys; None: not needed yet
-        self._stood = np.empty(0, np.uint64)  # of the last update's rows, as _standings() gives them
+        self._stood: NDArray[np.uint64] | None = None  # of the last update's rows; None: not needed yet
         self._sleeps: list[tuple[float, float]] = []  # (CLOCK_MONOTONIC s when noticed, s slept)
         self._slept_before: float | None = None  # seconds the host had slept since boot when watching began
         self._started = 0.0  # CLOCK_MONOTONIC, s, when watching began
@@ -124,7 +124,7 @@ class Tracker:
         last = self._last
         if last is None:
             update = Update(snapshot, sockets, keys, ages, np.zeros(len(sockets), np.uint8), path, 0, 0)
-            self._stood = _standings(sockets)
+            self._stood = None
         else:
             update = self._against(last, snapshot, keys, ages, path)
             self._dump_before = last.snapshot.monotonic - last.snapshot.dump_seconds
@@ -137,8 +137,8 @@ class Tracker:
         sockets = snapshot.sockets
         told = self._told(last, snapshot)
         rows, was, order = self._matched(last.keys, keys)  # rows that were there before, and where
-        stands = _standings(sockets)
-        same = stands[rows] == self._stood[was]
+        stands, stood = _standings(sockets), _standings(last.sockets) if self._stood is None else self._stood
+        same = stands[rows] == stood[was]
         self._carry_on(last, was[same], snapshot, rows[same], ages)
         self._changed(last, was[~same], snapshot, rows[~same], ages)
         path[rows[same]] = last.path[was[same]]
@@ -175,7 +175,7 @@ class Tracker:
                     stale,
                     np.where(ended, Life.ENDED, Life.MISSED).astype(np.uint8),
                     last.path[missing],
-                    self._stood[missing],
+                    stood[missing],
                     left,
                 )
             )

@@ -117,7 +117,17 @@ class TestJson:
 
     def test_the_keys_of_a_finding_and_of_the_report(self, found: Findings) -> None:
         told = json.loads(written(findings_report.select(found), "json"))
-        assert list(told) == ["taken_at", "host", "netns", "source", "coverage", "watched_seconds", "polls", "findings"]
+        assert list(told) == [
+            "taken_at",
+            "host",
+            "netns",
+            "source",
+            "coverage",
+            "watched_seconds",
+            "polls",
+            "left_out",
+            "findings",
+        ]
         assert (told["watched_seconds"], told["polls"], len(told["findings"])) == (2.0, 2, 3)
         for each in told["findings"]:
             assert list(each) == KEYS.split()

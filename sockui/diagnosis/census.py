@@ -223,27 +223,31 @@ class Census:
         """
         if not len(rows):
             return
+        heads, parts = self._parted(rows)
+        for (pid, *end), part in zip(heads, parts, strict=True):
+            yield pid, Endpoint(bool(end[3]), *end[:3]) if any(end[:3]) else None, rows[part]
+
+    def _parted(self, rows: Rows) -> tuple[list[tuple[int, ...]], list[NDArray[np.intp]]]:
+        """What each group has in common (pid, address, port, whether it is ours), and where its rows stand."""
         sockets = self.sockets
         pids = sockets["pid"][rows].astype(np.int64)
         served = self.served(rows)
         ours, theirs = self._ephemeral_ports(rows)
-        # a listener that has gone, on a port like any other: what many share is the end that they came to
-        shared = _crowd(sockets, rows, pids, "local") > _crowd(sockets, rows, pids, "remote")
-        served |= (ours == theirs) & shared & (sockets["state"][rows] != State.SYN_SENT)
+        either = (ours == theirs) & ~served & (sockets["state"][rows] != State.SYN_SENT)
+        if either.any():
+            # a listener that has gone, on a port like any other: what many share is the end that they came to
+            served |= either & (_crowd(sockets, rows, pids, "local") > _crowd(sockets, rows, pids, "remote"))
         high = np.where(served, 0, sockets["remote_high"][rows]).astype(np.uint64)
         low = np.where(served, 0, sockets["remote_low"][rows]).astype(np.uint64)
         port = np.where(served, sockets["local_port"][rows], sockets["remote_port"][rows]).astype(np.uint16)
         ends: list[NDArray[Any]] = [high, low, port, served]
-        _, which, number = np.unique(_group_key(pids, *ends), return_inverse=True, return_counts=True)
-        if len(number) > MOST_GROUPS:
-            _put_together(np.flatnonzero(number[which] * MOST_GROUPS < len(rows)), pids, ends)
-        key = _group_key(pids, *ends)
-        order = np.argsort(key, kind="stable")
-        _, first = np.unique(key[order], return_index=True)
-        for part in np.split(order, first[1:]):
-            i = part[0]
-            end = Endpoint(bool(served[i]), int(high[i]), int(low[i]), int(port[i]))
-            yield int(pids[i]), end if any((end.high, end.low, end.port)) else None, rows[part]
+        order, begins = _in_groups(_group_key(pids, *ends))
+        if len(begins) > MOST_GROUPS:
+            number = np.diff(begins, append=len(rows))
+            _put_together(order[np.repeat(number * MOST_GROUPS < len(rows), number)], pids, ends)
+            order, begins = _in_groups(_group_key(pids, *ends))
+        columns = (column[order[begins]].tolist() for column in (pids, *ends))
+        return list(zip(*columns, strict=True)), np.split(order, begins[1:])
 
     def worst(self, listeners: NDArray[Any], by: NDArray[Any]) -> NDArray[Any]:
         """Of too many listeners, or ports, those with the greatest number in ``by``; ``left_out`` counts the others."""
@@ -293,6 +297,13 @@ def _group_key(
 ) -> NDArray[np.uint64]:
     key = endpoint_key(high, low, port) + pids.astype(np.uint64) * np.uint64(2) + served.astype(np.uint64)
     return np.asarray(key)
+
+
+def _in_groups(key: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The order that brings equal keys together, each group's ascending, and where in it the groups begin."""
+    order = np.argsort(key, kind="stable")
+    in_order = key[order]
+    return order, np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1]))
 
 
 def _put_together(small: Rows, pids: NDArray[np.int64], ends: list[NDArray[Any]]) -> None:

@@ -108,11 +108,11 @@ class Diagnosis:
             for state, number in zip(State, np.bincount(states, minlength=64)[list(State)], strict=True)
         }
         held = present & (owner == Owner.PROCESS)
-        mixed = holder[held].astype(np.int64) * 64 + code[held]
-        values, numbers = np.unique(mixed, return_counts=True)
-        most = np.argsort(numbers, kind="stable")[-MOST_KEYS:]
-        for value, number in zip(values[most].tolist(), numbers[most].tolist(), strict=True):
-            counts["state", value // 64, value % 64] = number
+        for state in np.unique(states).tolist():
+            pids, numbers = np.unique(holder[held & (code == state)], return_counts=True)
+            most = np.argsort(numbers, kind="stable")[-MOST_KEYS:]
+            for pid, number in zip(pids[most].tolist(), numbers[most].tolist(), strict=True):
+                counts["state", pid, state] = number
         for pid, process in update.snapshot.processes.items():
             if process.fd_count is not None:
                 counts["fds", pid, process.started_ticks] = process.fd_count

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sockui.diagnosis.situations import has, retransmitting, unheld, zero_window
 from sockui.model import Known, Protocol, SocketArray, State, Timer
-from sockui.model.sockets import Rows
+from sockui.model.sockets import PIECE, Rows
 
 
 class Wait(IntEnum):
@@ -39,10 +39,17 @@ def stalls(sockets: SocketArray, rows: NDArray[np.intp] | None = None) -> NDArra
     Those of another protocol or state, or whose fields are not known, wait for nothing. The first that holds
     counts: accept, window, acknowledgement, read.
     """
-    chosen = Rows(sockets, np.arange(len(sockets)) if rows is None else np.asarray(rows, np.intp))
-    states = chosen["state"]
-    found = np.zeros(len(states), STALL)
+    rows = np.arange(len(sockets)) if rows is None else np.asarray(rows, np.intp)
+    found = np.zeros(len(rows), STALL)
     found["max_ms"] = -1
+    for start in range(0, len(rows), PIECE):
+        _fill_in(found[start : start + PIECE], Rows(sockets, rows[start : start + PIECE]))
+    return found
+
+
+def _fill_in(found: NDArray[Any], chosen: Rows) -> None:
+    """The same for some sockets."""
+    states = chosen["state"]
     known = has(chosen, Known.INFO | Known.TIMER | Known.QUEUES) & (chosen["protocol"] == Protocol.TCP)
     known &= np.isin(states, _SPEAKING)
     sent, received, heard = (
@@ -66,7 +73,6 @@ def stalls(sockets: SocketArray, rows: NDArray[np.intp] | None = None) -> NDArra
     _fill(found, known & zero_window(chosen), Wait.ZERO_WINDOW, least, np.where(persist, sent, busy))
     waiting = np.isin(states, (State.ESTABLISHED, State.CLOSE_WAIT)) & unheld(chosen)
     _fill(found, known & waiting, Wait.ACCEPT, sent, sent)
-    return found
 
 
 def waited(least: NDArray[np.int64], most: NDArray[np.int64]) -> NDArray[Any]:

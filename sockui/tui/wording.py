@@ -138,6 +138,8 @@ def severities(findings: Findings, known: News) -> list[Word]:
     ]
     if len(open_) < len(findings.items):
         words.append(Word(f" {len(findings.items) - len(open_)} acknowledged", "dim", "findings"))
+    if findings.left_out:
+        words.append(Word(f" {findings.left_out} left out", "dim", "findings"))
     if not words and open_:
         return [Word(f" {len(open_)} info", "dim", "findings")]
     return words or ([Word(" no findings", "dim", "findings")] if findings.polls > 1 else [])

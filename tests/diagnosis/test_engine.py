@@ -72,6 +72,34 @@ def test_a_leak_whose_listener_has_gone_is_one_finding(ward: Ward) -> None:
     assert ward.only(*rows).count == 12
 
 
+def test_very_many_destinations_of_one_process_are_one_finding_beside_its_worst_ones(ward: Ward) -> None:
+    to_one: dict[str, Any] = {"local_port": 50_000, "remote_port": 5432, "remote": "10.0.0.9"}
+    found = ward.poll(
+        *leak(90, **to_one),
+        *(leak(1, **(to_one | {"remote": f"10.1.{n >> 8}.{n & 255}"}))[0] for n in range(700)),
+    ).items
+    assert [(item.key, item.count, item.processes) for item in found] == [("R02/4312", 700, 1), (found[1].key, 90, 1)]
+    assert found[1].draft.endpoint is not None
+
+
+def test_one_fault_in_very_many_processes_is_one_finding(ward: Ward) -> None:
+    found = ward.only(LISTEN, *(leak(1, pid=1000 + n, local_port=9000)[0] for n in range(700)))
+    assert (found.key, found.count, found.processes) == ("R02/0/:9000", 700, 700)
+
+
+def test_very_many_processes_and_destinations_are_one_finding_too(ward: Ward) -> None:
+    to_one: dict[str, Any] = {"local_port": 50_000, "remote_port": 5432}
+    found = ward.only(*(leak(1, pid=1000 + n, remote=f"10.1.{n >> 8}.{n & 255}", **to_one)[0] for n in range(700)))
+    assert (found.key, found.count, found.processes, found.draft.endpoint) == ("R02/0", 700, 700, None)
+
+
+def test_of_very_many_full_listeners_the_worst_are_told_and_the_others_counted(ward: Ward) -> None:
+    full = [LISTEN | {"local_port": 2000 + n, "recv_queue": 200 + n, "local": "0.0.0.0"} for n in range(250)]
+    findings = ward.poll(*full)
+    assert (rules(findings), findings.left_out) == (["R16"] * 200, 50)
+    assert {item.draft.values["waiting"] for item in findings.items} == set(range(250, 450))
+
+
 def test_a_full_accept_queue_explains_all_that_waits_for_it(ward: Ward) -> None:
     unaccepted = {"inode": 0, "owner": Owner.LISTENER, "fd": -1, "holders": 0}
     asking = {"local": "10.0.0.1", "remote": "10.0.0.1", "local_port": 50_000, "remote_port": 8080, "send_queue": 1}

@@ -250,6 +250,8 @@ class _Reading:
             notes.append(
                 f"{_lines(cut)} left out: addresses that are cut short, or host names (netstat -nW prints neither)."
             )
+        if left := self.table.left_out():
+            notes.append(f"So many sockets, told in such detail, that this is left out: {left}.")
         if self.table.duplicates:
             notes.append(f"{_lines(self.table.duplicates)} left out: the same connection is listed again further down.")
         return tuple(notes)

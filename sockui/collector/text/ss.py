@@ -290,14 +290,16 @@ class SsReader(Reader):
     def _end(self) -> None:
         """The listing ends: what it shows anywhere, and not in a row, is 0 in that row."""
         if len(self._table) > self._first:
-            rows = self._table.since(self._first, *(["min_rtt"] if "bytes_sent" in self._shown else ()))
+            rows = self._table.since(self._first)
+            if counters := "bytes_sent" in self._shown and not self._table.given_up & _COUNTERS:
+                rows = self._table.since(self._first, "min_rtt")
             groups = 0
             if "timer" in self._shown:
                 groups |= _TIMER
                 self._letters.add("o")
             rows["known"] |= groups
             info = rows["known"] & _INFO != 0
-            if "bytes_sent" in self._shown:
+            if counters:
                 rows["known"][info] |= _COUNTERS
                 unmeasured = info & (rows["min_rtt"] == 0) & (rows["state"] != State.LISTEN)
                 rows["min_rtt"][unmeasured] = 0xFFFFFFFF  # the kernel's word for none yet, which ss leaves out

@@ -30,6 +30,8 @@ from sockui.model.sockets import ENDS, PIECE, layout, mixed
 
 BLOCK = 256
 """Rows that are gathered as dictionaries before they go into the array."""
+ROOM = 128 << 20
+"""Bytes of rows beyond which groups of fields are given up, one after the other: 500,000 sockets at least."""
 MOST_PROCESSES = 50_000
 """Processes whose names are kept; a text with more pids is no host's."""
 
@@ -40,6 +42,25 @@ _LIMITS = {
 }  # the largest value of each field
 MINI_STATES = (State.TIME_WAIT, State.SYN_RECV, State.FIN_WAIT2)
 """Without an inode these may be mini-sockets, which have no user: the uid that is printed, 0, means nothing."""
+_GIVEN_UP = (  # groups, their fields, and what people call them
+    (
+        int(Known.COUNTERS | Known.MEMORY),
+        {
+            "data_segs_out", "bytes_acked", "bytes_received", "segs_out", "segs_in", "notsent_bytes", "min_rtt",
+            "busy_time", "rwnd_limited", "sndbuf_limited", "bytes_sent", "bytes_retrans",
+            "rmem_alloc", "rcvbuf", "sndbuf", "wmem_queued", "drops",
+        },
+        "bytes, segments, busy times and buffers",
+    ),
+    (
+        int(Known.INFO | Known.WINDOWS),
+        {
+            "backoff", "rto", "snd_mss", "unacked", "lost", "retrans", "last_data_sent", "last_data_recv",
+            "last_ack_recv", "pmtu", "rtt", "rttvar", "snd_cwnd", "total_retrans", "snd_wnd", "rcv_wnd",
+        },
+        "round trips, windows and times since the last segments",
+    ),
+)  # fmt: skip
 _CLOSING = (State.FIN_WAIT1, State.FIN_WAIT2, State.LAST_ACK, State.CLOSING)
 
 
@@ -54,6 +75,8 @@ class SocketTable:
         self._block: list[dict[str, int]] = []
         self._more_inodes, self._more_pids, self._more_fds = array("L"), array("l"), array("l")
         self.processes: dict[int, Process] = {}
+        self._unkept: set[str] = set()  # fields that were given up
+        self.given_up = 0  # Known: groups that no row knows any more, for want of room
         self.duplicates = 0  # rows that a later row of the same socket replaced, known after finish()
 
     def __len__(self) -> int:
@@ -96,6 +119,10 @@ class SocketTable:
     def last(self) -> dict[str, int] | None:
         """The row that was added last."""
         return self._block[-1] if self._block else None
+
+    def left_out(self) -> str:
+        """What people call the fields that were given up, "" if none was."""
+        return " and ".join(words for groups, _, words in _GIVEN_UP if self.given_up & groups)
 
     def hold(self, pid: int, fd: int = -1, name: str = "", user: str = "", uid: int = -1) -> None:
         """Say that a process holds the last row's socket. The lowest pid stands in the row; names are kept raw."""
@@ -177,9 +204,10 @@ class SocketTable:
         if not block:
             return
         columns = {}
-        for name in set().union(*block):
+        for name in set().union(*block) - self._unkept:
             value = methodcaller("get", name, -1 if name == "fd" else 0)
             columns[name] = np.fromiter(map(value, block), SOCKET[name], len(block))
+        columns["known"] &= ~self.given_up & 0xFFFF
         self._make_room(name for name, column in columns.items() if column.any())
         first = self._count
         self._resize(first + len(block))
@@ -188,11 +216,29 @@ class SocketTable:
         for name in self._told & columns.keys():
             rows[name] = columns[name]
         self._block = []
+        for groups, fields, _ in _GIVEN_UP:
+            if len(self._memory) > ROOM and not self.given_up & groups:
+                self._give_up(groups, fields)
 
     def _resize(self, count: int) -> None:
         """Keep as many rows, or add such that are 0; no view of them may be used any more."""
         self._memory.resize(count * self._layout.itemsize, refcheck=False)  # realloc: so much moves without a copy
         self._count = count
+
+    def _give_up(self, groups: int, fields: set[str]) -> None:
+        """Lay out the rows anew, in place, without room for some groups."""
+        wide, count = self._layout, self._count
+        self.given_up |= groups
+        self._unkept |= fields
+        self._told -= fields
+        self._layout = layout(self._told)
+        before, after = self._memory.view(wide), self._memory[: count * self._layout.itemsize].view(self._layout)
+        for start in range(0, count, PIECE):  # what is written has been read
+            rows = before[start : start + PIECE].copy()
+            rows["known"] &= ~groups & 0xFFFF
+            after[start : start + PIECE] = rows
+        del before, after
+        self._resize(count)
 
     def _make_room(self, names: Iterable[str]) -> None:
         """Lay out the rows anew, in place, if they have no room for some of these fields."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sockui.collector.text import FORMS, TextSnapshot, read_text
+from sockui.collector.text import FORMS, TextSnapshot, read_text, table
 from sockui.collector.text.lines import LONGEST_LINE
 from sockui.errors import CollectError, TextError, UsageError
 
@@ -141,9 +141,30 @@ def test_what_is_told_late_changes_no_row_before() -> None:
     assert not any(others[name].any() for name in ("retransmits", "uid", "cookie", "timer_ms", "min_rtt", "bytes_sent"))
 
 
+def test_what_there_is_no_room_for_is_said_and_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = (
+        b"ESTAB 0 9 10.0.0.1:%d 10.0.0.2:2 uid:1 ino:3 sk:%x <-> skmem:(r1,rb9,t0,tb8,f0,w7,o0,bl0,d6) cubic rto:201"
+        b" rtt:3.5/1 cwnd:10 bytes_sent:77 bytes_received:5 lastsnd:4 lastrcv:3 lastack:2 snd_wnd:9 rcv_wnd:8\n"
+    )
+    text = b"".join(row % (port, port) for port in range(1, 2000)) * 2  # each twice: rows are moved too
+    whole = read_text(text).snapshot
+    assert not {"bytes_sent", "rtt_ms"} & set(whole.coverage.missing_fields)
+    wide = whole.sockets.itemsize - 20
+    for room, sent, written in ((4000 * wide, False, True), (4000 * 60, False, False)):
+        monkeypatch.setattr(table, "ROOM", room)
+        told = read_text(text).snapshot
+        assert ("bytes_sent" in told.coverage.missing_fields) is not sent
+        assert ("rtt_ms" in told.coverage.missing_fields) is not written
+        assert any("left out: bytes, segments" in note for note in told.notes)
+        assert any("round trips" in note for note in told.notes) is not written
+        for name in ("local_port", "cookie", "send_queue", "inode", "uid", *(["rtt", "rcv_wnd"] if written else ())):
+            assert (told.sockets[name] == whole.sockets[name]).all(), name
+        assert not told.sockets["bytes_sent"].any()
+
+
 MEASURE = """
 import io, resource, sys
-from sockui.collector.text import read_text
+from sockui.collector.text import read_text, table
 from sockui.diagnosis.engine import Diagnosis
 from sockui.tracker import Tracker
 from sockui.view import table_view
@@ -152,6 +173,11 @@ SS = (b'ESTAB 0 0 10.%d.%d.%d:33935 198.51.100.7:%d users:(("a",pid=5,fd=3)) uid
       b" skmem:(r0,rb131072,t0,tb46080,f0,w0,o0,bl0,d0) cubic rto:201 rtt:0.03/0.01 mss:32768 pmtu:65535 cwnd:10"
       b" bytes_sent:1 bytes_acked:1 bytes_received:5 segs_out:3 segs_in:2 data_segs_out:1 lastsnd:1 lastrcv:1"
       b" lastack:1 busy:1ms minrtt:0.01 snd_wnd:65536 rcv_wnd:65536\\n")
+RICH = (b'ESTAB 0 9 [2001:db8::%d:%d:%d]:33935 [2001:db8:1::2]:%d users:(("a",pid=%d,fd=3)) timer:(on,200ms,7)'
+      b" uid:1 ino:%d sk:%d <-> skmem:(r1,rb%d,t0,tb%d,f0,w%d,o0,bl0,d%d) cubic rto:%d backoff:7 rtt:%d.5/%d.1 mss:%d"
+      b" pmtu:%d cwnd:%d bytes_sent:%d bytes_retrans:%d bytes_acked:%d bytes_received:%d segs_out:%d segs_in:%d"
+      b" data_segs_out:%d lastsnd:%d lastrcv:%d lastack:%d busy:%dms rwnd_limited:%dms sndbuf_limited:%dms"
+      b" unacked:%d retrans:%d/%d lost:%d notsent:%d minrtt:%d snd_wnd:%d rcv_wnd:%d\\n")
 class Lines(io.RawIOBase):
     '''A listing that is made while it is read.'''
     def __init__(self, count, line):
@@ -171,7 +197,7 @@ class Endless(io.RawIOBase):
 def go_through(text):
     update = Tracker().update(read_text(text).snapshot)
     table_view.build(update)
-    if sys.argv[2] == "netstat":
+    if sys.argv[2] != "ss":
         Diagnosis(look=lambda pid: None).update(update)
     return len(update.sockets)
 go_through(b"ESTAB 0 0 10.0.0.1:1 10.0.0.2:2")
@@ -183,7 +209,9 @@ if sys.argv[2] == "endless":
         assert type(error).__name__ == "TextError", error
 else:
     count = int(sys.argv[1])
-    assert go_through(Lines(count, NETSTAT if sys.argv[2] == "netstat" else SS)) == count
+    if sys.argv[2] == "rich":
+        table.ROOM = 1 << 20  # so few sockets give up what a million would
+    assert go_through(Lines(count, {"netstat": NETSTAT, "ss": SS, "rich": RICH}[sys.argv[2]])) == count
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -197,9 +225,11 @@ def grown(count: int, what: str) -> int:
     return int(done.stdout) * 1024
 
 
-@pytest.mark.parametrize(("form", "few", "many"), [("netstat", 50_000, 150_000), ("ss", 20_000, 80_000)])
+@pytest.mark.parametrize(
+    ("form", "few", "many"), [("netstat", 50_000, 150_000), ("ss", 20_000, 80_000), ("rich", 10_000, 30_000)]
+)
 def test_a_million_sockets_fit_into_300_mib(form: str, few: int, many: int) -> None:
-    """40 MiB of them are Python, numpy and the program."""
+    """40 MiB of them are Python, numpy and the program. ``rich`` tells every field that ss has, of every socket."""
     each = (grown(many, form) - grown(few, form)) / (many - few)
     assert each * 1_000_000 < (300 - 40) << 20
 
