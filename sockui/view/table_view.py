@@ -71,20 +71,31 @@ class TableView:
     query: Query
     total: int  # rows of the update before the filter
     state_counts: dict[str, int]  # TCP sockets by state name, then "UDP"; those that ended are not counted
+    every: NDArray[np.intp] | None  # (n,) all rows in this order; None: they were not put in order
 
 
 def build(
     update: Update, query: Query = EVERYTHING, sort: Sort | None = None, previous: TableView | None = None
 ) -> TableView:
-    """Filter and sort. A ``previous`` view of the same update and filter is not filtered again."""
+    """Filter and sort. What a ``previous`` view of the same update knows is not worked out again: a letter that is typed
+    into a filter does not sort.
+    """
     sort = sort or Sort()
-    if previous is not None and previous.update is update and previous.query == query:
-        if previous.sort == sort:
-            return previous
-        ordered, counts = _ordered(update, previous.rows, sort), previous.state_counts
+    if previous is None or previous.update is not update:
+        rows = _ordered(update, np.flatnonzero(query.mask(update)), sort)
+        every = rows if query == EVERYTHING else None
+        return TableView(update, rows, sort, query, len(update.sockets), _state_counts(update), every)
+    if (previous.query, previous.sort) == (query, sort):
+        return previous
+    every = previous.every if previous.sort == sort else None
+    if previous.query == query:
+        rows = _ordered(update, previous.rows, sort)
+    elif every is None:
+        rows = _ordered(update, np.flatnonzero(query.mask(update)), sort)
     else:
-        ordered, counts = _ordered(update, np.flatnonzero(query.mask(update)), sort), _state_counts(update)
-    return TableView(update, ordered, sort, query, len(update.sockets), counts)
+        rows = every[query.mask(update)[every]]
+    every = rows if query == EVERYTHING else every
+    return TableView(update, rows, sort, query, len(update.sockets), previous.state_counts, every)
 
 
 def _ordered(update: Update, rows: NDArray[np.intp], sort: Sort) -> NDArray[np.intp]:

@@ -9,9 +9,9 @@ import pytest
 from sockui.errors import UsageError
 from sockui.model import Known, Owner, Process, Protocol, State
 from sockui.tracker import Life, Update
-from sockui.view import query
+from sockui.view import query, table_view
 from sockui.view.columns import COLUMNS, SCREEN
-from sockui.view.table_view import Sort, build
+from sockui.view.table_view import Sort
 
 MakeUpdate = Callable[..., Update]
 MakeProcess = Callable[..., Process]
@@ -20,7 +20,7 @@ MINI = int(Known.COOKIE | Known.MINI | Known.TIMER)
 
 
 def order(update: Update, sort: Sort) -> list[int]:
-    return [int(row) for row in build(update, EVERYTHING, sort, None).rows]
+    return [int(row) for row in table_view.build(update, EVERYTHING, sort, None).rows]
 
 
 def test_numbers_sort_by_value_both_ways_and_unknown_ones_last(make_update: MakeUpdate) -> None:
@@ -88,6 +88,23 @@ def test_ages_sort_youngest_first_and_do_not_jump_when_they_jitter(make_update: 
         assert shown(-4, 10_000 + step * 0.25) == [3, 0, 1, 2]
 
 
+@pytest.mark.parametrize("sort", [Sort(), Sort("age"), Sort("remote", reverse=True), Sort("process")])
+def test_a_filter_that_is_typed_on_does_not_sort_again(
+    make_update: MakeUpdate, sort: Sort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = make_update(
+        [{"remote": (f"10.0.0.{n % 7}", n), "pid": n % 5, "age": (n * 77 % 13, -1)} for n in range(99)]
+    )
+    typed = [query.compile(text) for text in ("1", "10.0.0.3", "dport > 40", "")]
+    apart = [table_view.build(update, each, sort) for each in typed]
+    view = table_view.build(update, query.EVERYTHING, sort)
+    monkeypatch.setattr(table_view, "_ordered", None)
+    for each, whole in zip(typed, apart, strict=True):
+        view = table_view.build(update, each, sort, view)
+        assert view.rows.tolist() == whole.rows.tolist()
+        assert (view.total, view.state_counts) == (whole.total, whole.state_counts)
+
+
 def test_what_needs_attention_comes_first(make_update: MakeUpdate) -> None:
     listener: dict[str, Any] = {"state": State.LISTEN, "send_queue": 128, "remote": ("0.0.0.0", 0)}
     rows: list[dict[str, Any]] = [
@@ -121,7 +138,7 @@ def test_what_needs_attention_comes_first(make_update: MakeUpdate) -> None:
 
 def test_a_filtered_view_says_how_many_there_are_without_it(make_update: MakeUpdate) -> None:
     update = make_update([{"recv_queue": index} for index in (5, 0, 9, 0)])
-    view = build(update, query.compile("recvq > 0"), Sort("recv_queue"), None)
+    view = table_view.build(update, query.compile("recvq > 0"), Sort("recv_queue"), None)
     assert view.rows.tolist() == [0, 2]
     assert view.total == 4
     assert view.query.text == "recvq > 0"
@@ -138,10 +155,10 @@ def test_counts_by_state_are_of_all_that_live(make_update: MakeUpdate) -> None:
             {"protocol": Protocol.UDP, "state": State.CLOSE},
         ]
     )
-    view = build(update, query.compile("state listen"), Sort(), None)
+    view = table_view.build(update, query.compile("state listen"), Sort(), None)
     assert view.state_counts == {"ESTABLISHED": 1, "CLOSE_WAIT": 2, "UDP": 2}
     assert list(view.state_counts) == ["ESTABLISHED", "CLOSE_WAIT", "UDP"]
-    assert len(build(update, EVERYTHING, Sort(), None).rows) == 6  # what ended stays in the table
+    assert len(table_view.build(update, EVERYTHING, Sort(), None).rows) == 6  # what ended stays in the table
 
 
 def test_a_previous_view_is_used_only_where_it_still_holds(
@@ -149,13 +166,13 @@ def test_a_previous_view_is_used_only_where_it_still_holds(
 ) -> None:
     update = make_update([{"recv_queue": 5}, {"recv_queue": 1}, {}])
     wanted = query.compile("recvq > 0")
-    first = build(update, wanted, Sort("recv_queue"), None)
-    assert build(update, query.compile("recvq > 0"), Sort("recv_queue"), first) is first
-    resorted = build(update, wanted, Sort("recv_queue", reverse=True), first)
+    first = table_view.build(update, wanted, Sort("recv_queue"), None)
+    assert table_view.build(update, query.compile("recvq > 0"), Sort("recv_queue"), first) is first
+    resorted = table_view.build(update, wanted, Sort("recv_queue", reverse=True), first)
     assert resorted.rows.tolist() == [0, 1]
-    assert build(update, query.compile("recvq > 1"), Sort("recv_queue"), first).rows.tolist() == [0]
+    assert table_view.build(update, query.compile("recvq > 1"), Sort("recv_queue"), first).rows.tolist() == [0]
     other = make_update([{"recv_queue": 2}])
-    assert build(other, wanted, Sort("recv_queue"), first).rows.tolist() == [0]
+    assert table_view.build(other, wanted, Sort("recv_queue"), first).rows.tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -184,11 +201,15 @@ def test_a_sort_by_nothing_known_is_a_usage_error() -> None:
 def test_views_do_not_change_the_update(make_update: MakeUpdate) -> None:
     update = make_update([{"recv_queue": 5}, {"recv_queue": 1}])
     before = update.sockets.copy()
-    build(update, EVERYTHING, Sort("recv_queue", reverse=True), None)
+    table_view.build(update, EVERYTHING, Sort("recv_queue", reverse=True), None)
     assert np.array_equal(before, update.sockets)
 
 
 def test_sorting_by_address_writes_none(make_update: MakeUpdate, monkeypatch: pytest.MonkeyPatch) -> None:
     update = make_update([{"remote": ("10.0.0.9", 1)}, {"remote": ("10.0.0.10", 1)}, {"remote": ("9.0.0.1", 0)}])
     monkeypatch.setattr("sockui.view.format.address", lambda *_: pytest.fail("a text per socket"))
-    assert build(update, EVERYTHING, Sort("remote_address")).rows.tolist() == [0, 1, 2]  # the last has no peer
+    assert table_view.build(update, EVERYTHING, Sort("remote_address")).rows.tolist() == [
+        0,
+        1,
+        2,
+    ]  # the last has no peer
