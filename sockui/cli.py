@@ -4,8 +4,8 @@ Owns the command line and everything that goes to stderr. Must not read the kern
 the only importer of ``sockui.tui``, and only when the UI is what is wanted.
 
 Exit codes: 0 fine; 1 ``diagnose`` found something of at least ``--fail-on``; 2 wrong usage, configuration or filter;
-3 the sockets cannot be read; 70 an error in sockui itself (a report is kept); 74 the output cannot be written; 130
-Ctrl-C. A reader that closes the pipe early is fine.
+3 the sockets cannot be read, or memory, descriptors or threads do not suffice; 70 an error in sockui itself (a report
+is kept); 74 the output cannot be written; 130 Ctrl-C. A reader that closes the pipe early is fine.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from sockui import __version__
 from sockui.arguments import help_text, parse
+from sockui.crash import kept, lacking
 from sockui.errors import FilterError, SockuiError, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (without the program's name) and return its exit code; no exception leaves."""
+    # numpy's linear algebra, which nothing here uses, would start a thread for each CPU, and raise SIGINT if it may not
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
@@ -52,7 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(str(error))
         return error.exit_code
     except Exception as error:  # the last line of defence: a person at a terminal gets a sentence, not a traceback
-        return _crashed(error)
+        if said := lacking(error):
+            if sys.stderr is not None:
+                sys.stderr.write(f"sockui: {said}\n")  # nothing more is loaded for it: that would fail too
+            return 3
+        _say(kept(error))
+        return 70
 
 
 def _run(arguments: list[str]) -> int:
@@ -358,6 +366,9 @@ def _write(write: Callable[[TextIO], object]) -> int:
         return 74
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale without the character is no reason to fail
+        if isinstance(sys.stdout.buffer, io.RawIOBase):  # PYTHONUNBUFFERED: what a full disk refuses would just be lost
+            encoding, raw = sys.stdout.encoding, sys.stdout.detach()
+            sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace")
     try:
         write(sys.stdout)
         sys.stdout.flush()
@@ -381,20 +392,3 @@ def _say(message: str) -> None:
 
     if sys.stderr is not None:
         sys.stderr.write("sockui: " + "\n".join(map(escape, message.split("\n"))) + "\n")
-
-
-def _crashed(error: Exception) -> int:
-    """Keep a report of an error in sockui itself, and say where."""
-    import platform
-    import shlex
-    import traceback
-
-    from sockui.statefile import keep
-
-    about = f"sockui {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}"
-    report = f"{about}\n{shlex.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"
-    path = keep("crash.txt", report)
-    where = f"; a report for the maintainers is in {path}" if path else "; no directory can be written for a report"
-    summary = "".join(traceback.format_exception_only(error)).strip().replace("\n", " ")
-    _say(f"an error in sockui itself ({summary}){where}")
-    return 70

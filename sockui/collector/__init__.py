@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from sockui.errors import NetlinkError
+from sockui.errors import CollectError, NetlinkError
 from sockui.model import Snapshot
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def open_collector(source: str = "auto", namespace: str = "") -> Collector:
     collector = PsutilCollector(namespace)
     if source == "psutil":
         return collector
-    return _SecondChoice(collector, f"Read through psutil, because {refusal}.")
+    return _SecondChoice(collector, refusal)
 
 
 def open_texts(arguments: Sequence[str], form: str = "auto") -> list[TextCollector]:
@@ -80,13 +80,16 @@ def as_root() -> str | None:
 class _SecondChoice:
     """The psutil source, saying in every snapshot why it was not the first choice."""
 
-    def __init__(self, collector: Collector, why: str) -> None:
+    def __init__(self, collector: Collector, refusal: str) -> None:
         self._collector = collector
-        self._why = why
+        self._refusal = refusal
 
     def collect(self) -> Snapshot:
-        snapshot = self._collector.collect()
-        return dataclasses.replace(snapshot, notes=(self._why, *snapshot.notes))
+        try:
+            snapshot = self._collector.collect()
+        except CollectError as error:
+            raise CollectError(f"{self._refusal}; instead of it {error}") from error
+        return dataclasses.replace(snapshot, notes=(f"Read through psutil, because {self._refusal}.", *snapshot.notes))
 
     def close(self) -> None:
         self._collector.close()

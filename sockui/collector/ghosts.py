@@ -25,6 +25,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
+from sockui.collector.processes import SHORTAGES
 from sockui.model import Holders
 
 _TCP = (b"TCP\0", b"TCPv6\0")
@@ -61,9 +62,13 @@ class GhostFinder:
         staying = np.intersect1d(possible.inode, self._before)
         self._before = possible.inode
         if len(np.setdiff1d(staying, self._ghosts)):
-            elsewhere = np.intersect1d(staying, _listed_elsewhere(ours, self._proc))
-            staying = np.setdiff1d(staying, elsewhere)
-            self._others = np.union1d(self._others, elsewhere)
+            try:
+                elsewhere = np.intersect1d(staying, _listed_elsewhere(ours, self._proc))
+            except OSError:  # nothing left to look with: only those that were told before are told
+                staying = np.intersect1d(staying, self._ghosts)
+            else:
+                staying = np.setdiff1d(staying, elsewhere)
+                self._others = np.union1d(self._others, elsewhere)
         self._ghosts = staying
         return possible.only(np.isin(possible.inode, staying)).ordered()
 
@@ -110,7 +115,10 @@ def _columns(holders: Holders) -> tuple[NDArray[np.uint32], NDArray[np.int32], N
 
 
 def _listed_elsewhere(ours: str, proc: str) -> NDArray[np.uint32]:
-    """The inodes of the TCP sockets of every other network namespace in which a process may be seen."""
+    """The inodes of the TCP sockets of every other network namespace in which a process may be seen.
+
+    Raises OSError if it is one of ``processes.SHORTAGES``.
+    """
     one_of: dict[str, str] = {}
     for pid in filter(str.isdecimal, os.listdir(proc)):
         try:
@@ -125,6 +133,7 @@ def _listed_elsewhere(ours: str, proc: str) -> NDArray[np.uint32]:
                 with open(f"{proc}/{pid}/net/{table}", "rb") as file:
                     next(file, None)
                     inodes += [int(line.split()[9]) for line in file]
-            except OSError:
-                continue
+            except OSError as error:
+                if error.errno in SHORTAGES:
+                    raise
     return np.array(inodes, np.uint64).astype(np.uint32)

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 
 from sockui.collector import inet_diag
+from sockui.collector.coverage import troubles
 from sockui.collector.endings import EndingReader
 from sockui.collector.ghosts import GhostFinder
 from sockui.collector.host import HostReader
@@ -71,6 +72,8 @@ class NetlinkCollector:
         taken_at, monotonic, boottime = time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
         attribution = self._owners.attribute(sockets)
         ghosts = self._ghosts.find(attribution.unlisted)
+        host = self._host.read()
+        notes = (*notes, *troubles(self._processes, host), *((self._unheard,) if self._unheard else ()))
         unseen = set(ghosts.pid.tolist()) - attribution.processes.keys()
         return Snapshot(
             taken_at=taken_at,
@@ -79,11 +82,11 @@ class NetlinkCollector:
             sockets=sockets,
             processes={**attribution.processes, **with_ancestors(unseen, self._processes.get)},
             holders=attribution.holders,
-            host=self._host.read(),
+            host=host,
             coverage=attribution.coverage,
             source=self.source,
             ghosts=ghosts,
-            notes=(*notes, self._unheard) if self._unheard else notes,
+            notes=notes,
             dump_seconds=monotonic - before,
             endings=endings,
         )
@@ -117,7 +120,10 @@ class NetlinkCollector:
                 if error.errno != errno.ENOENT:
                     raise
                 version = {socket.AF_INET: "IPv4 ", socket.AF_INET6: "IPv6 "}.get(family, "")
-                notes.append(f"This kernel cannot list {version}{protocol.name} sockets (no diag module).")
+                module = f"{protocol.name.lower()}_diag"
+                notes.append(
+                    f"This kernel cannot list {version}{protocol.name} sockets: no {module}; as root: modprobe {module}"
+                )
         if decoder.malformed:
             notes.append(f"{decoder.malformed} messages from the kernel could not be read whole.")
         sockets = decoder.rows()

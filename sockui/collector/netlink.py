@@ -27,7 +27,7 @@ CHUNK = 1024 * 1024
 TIMEOUT = 5.0
 """Seconds without an answer after which the kernel is taken not to answer."""
 TRIES = 3
-"""Dumps that broke off (ENOBUFS, EINTR, a truncated message) are begun again this often."""
+"""Dumps that broke off (ENOBUFS, EBUSY, a truncated message) are begun again this often."""
 
 _HEADER = struct.Struct("=IH2xI")  # struct nlmsghdr up to its sequence number
 _LAST = (inet_diag.NLMSG_DONE, inet_diag.NLMSG_ERROR)
@@ -50,9 +50,10 @@ class DiagSocket:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
             seconds = struct.pack("@ll", int(TIMEOUT), 0)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
-        except (OSError, AttributeError) as error:
-            code = getattr(error, "errno", None) or 0
-            raise NetlinkError(f"the kernel offers no NETLINK_SOCK_DIAG here ({error})", code) from error
+        except AttributeError as error:  # Python has no AF_NETLINK: another system
+            raise NetlinkError("this system has no netlink") from error
+        except OSError as error:
+            raise NetlinkError(_unopened(error), error.errno or 0) from error
         self._buffer = np.empty(CHUNK, np.uint8)
         self._sequence = int(time.monotonic() * 1000) & 0x7FFFFFFF
 
@@ -100,10 +101,10 @@ class DiagSocket:
                     decoder.malformed += walk.malformed
                     used = 0
                     if walk.errno:
-                        raise NetlinkError(
-                            f"the kernel refused to list {protocol.name} sockets: {os.strerror(walk.errno)}",
-                            walk.errno,
-                        )
+                        if walk.errno == errno.EBUSY:  # a dump that was left in its midst is still going on
+                            self._drain()
+                            raise _BrokenOffError(os.strerror(walk.errno))
+                        raise NetlinkError(_unlisted(protocol, walk.errno), walk.errno)
                     if walk.done:
                         return
         except OSError as error:
@@ -128,3 +129,25 @@ class DiagSocket:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
+
+
+def _unopened(error: OSError) -> str:
+    """Why there is no netlink socket, and what would help; a clause."""
+    said = os.strerror(error.errno or 0)
+    if error.errno in (errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT):
+        return (
+            f"NETLINK_SOCK_DIAG is refused here ({said}): a sandbox, like a container's seccomp profile or systemd's "
+            "RestrictAddressFamilies=; run sockui outside of it"
+        )
+    if error.errno == errno.EPROTONOSUPPORT:
+        return f"the kernel offers no NETLINK_SOCK_DIAG here ({said}); as root: modprobe tcp_diag"
+    return f"a netlink socket cannot be opened: {said}"
+
+
+def _unlisted(protocol: Protocol, code: int) -> str:
+    """Why the kernel lists no sockets of a protocol, and what would help; a clause."""
+    said = f"the kernel refused to list {protocol.name} sockets: {os.strerror(code)}"
+    if code == errno.ENOENT:
+        module = f"{protocol.name.lower()}_diag"
+        return f"{said} (no {module}; as root: modprobe {module})"
+    return said

@@ -1,6 +1,6 @@
 """Which process holds which socket: the inode -> (pid, fd) relation, kept from poll to poll.
 
-Owns reading /proc/PID/fd and the words for what could not be seen. Must not judge or talk to netlink.
+Owns reading /proc/PID/fd. Must not judge or talk to netlink; what is not seen is put into words by ``coverage``.
 
 A walk over every descriptor of the host costs more than the whole dump, so a process is read again only when its
 books do not balance: what it has open (st_size of /proc/PID/fd) is no longer the sockets known here plus the other
@@ -17,17 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sockui.collector import as_root
+from sockui.collector.coverage import coverage
 from sockui.collector.processes import ProcessTable, with_ancestors
-from sockui.model import Coverage, Gap, Holders, Known, Owner, Process, Protocol, SocketArray, State
+from sockui.model import Coverage, Holders, Known, Owner, Process, Protocol, SocketArray, State
 from sockui.model.sockets import PIECE, columns
 
-_REASONS = {
-    Owner.HIDDEN: "have no holder among the processes that may be read without root",
-    Owner.UNFOUND: "are held by no process in sight: by one in another PID namespace, by the kernel, or no more",
-    Owner.UNKNOWN: "are new: only the processes most likely to hold them have been read so far",
-}
-_REFUSED_TO_ROOT = "have no holder among the processes that this root may read (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH)"
 _QUEUED_STATES = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)  # SYN_RECV: TCP Fast Open
 _WILDCARDS = (0, 0xFFFF << 32)  # low halves of :: and ::ffff:0.0.0.0
 _MANY = 256  # sockets from which on a process is not read whole again for every change
@@ -106,7 +100,7 @@ class OwnerResolver:
             processes=with_ancestors(self._counts, self._processes.get),
             holders=self._holders,
             unlisted=self._unlisted.only(~_locate(self._unlisted.inode, dump)[1]),
-            coverage=_coverage(sockets, queued),
+            coverage=coverage(sockets, queued, self._processes),
         )
 
     # --- filling the rows ------------------------------------------------------------------------
@@ -191,7 +185,7 @@ class OwnerResolver:
             # A socket that just came may be gone already: the whole host is searched for those that stay.
             staying = missing.intersection(unknown[sought & (waited >= 0)].tolist())
             self._read_until_found(rest, staying, reading)
-            complete = all(pid in reading.readable for pid in rest)
+            complete = not self._processes.shortage and all(pid in reading.readable for pid in rest)
         self._merge(reading, dump)
 
         absent = ~_locate(unknown, self._held)[1]
@@ -255,8 +249,11 @@ class OwnerResolver:
             reading.readable[pid] = False
             reading.whole.append(pid)
             return
-        except OSError:  # it ended
-            reading.whole.append(pid)
+        except OSError as error:
+            if self._processes.is_short(error):  # what is known of it stays, and it is read in the next poll
+                del reading.readable[pid]
+            else:  # it ended
+                reading.whole.append(pid)
             return
         if len(entries):
             reading.lost.append(entries[lost])
@@ -362,24 +359,6 @@ def fill_queued(sockets: SocketArray, candidates: NDArray[np.bool_]) -> NDArray[
     sockets["owner"][rows] = Owner.LISTENER
     unnamed: NDArray[np.uint8] = sockets["owner"][listener[sockets["pid"][listener] == 0]]
     return unnamed
-
-
-def _coverage(sockets: SocketArray, queued: NDArray[np.uint8]) -> Coverage:
-    """``queued``: for each LISTENER row without a pid, its listener's owner, because it shares that one's gap."""
-    pid, owner = columns(sockets, "pid", "owner")
-    named = pid > 0
-    counts = np.bincount(owner[~named], minlength=len(Owner))
-    counts += np.bincount(queued, minlength=len(Owner))
-    fix = as_root()
-    reasons = _REASONS if fix else {**_REASONS, Owner.HIDDEN: _REFUSED_TO_ROOT}
-    gaps = tuple(Gap(int(counts[kind]), reason) for kind, reason in reasons.items() if counts[kind])
-    return Coverage(
-        sockets=len(sockets),
-        attributed=int(np.count_nonzero(named)),
-        kernel=int(counts[Owner.KERNEL]),
-        gaps=gaps,
-        fix=fix if counts[Owner.HIDDEN] else None,
-    )
 
 
 def _locate(values: NDArray[np.uint32], among: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -5,6 +5,7 @@ Owns every reading of /proc/PID except the descriptors themselves (those are ``o
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import time
@@ -16,6 +17,8 @@ from typing import NamedTuple
 from sockui.model import Process
 
 TURNS = 16  # polls until the text of a process that only exec(), setuid() or a move could change is read again
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors that tell nothing of a process: sockui, or the host, has nothing left to open a file with."""
 _MOST = 65_536  # bytes of a file: argv may have megabytes
 _UNIT_KINDS = (".service", ".scope", ".slice")
 
@@ -42,6 +45,7 @@ class ProcessTable:
         self.proc = proc
         self.seen: dict[int, Seen] = {}  # pid -> what the last refresh() saw; replaced, never changed
         self.hidden = False  # /proc is mounted with hidepid= and does not show every process
+        self.shortage = 0  # one of SHORTAGES that kept this poll from reading everything; what was known stays
         self._turn = 0
         self._read: dict[int, tuple[int, Process]] = {}  # pid -> turn of the first reading, process
         self._ticks_per_second = os.sysconf("SC_CLK_TCK")
@@ -54,11 +58,14 @@ class ProcessTable:
     def refresh(self) -> None:
         """Look at every process once. Without a readable /proc there are none, and ``hidden`` says so."""
         self._turn += 1
+        self.shortage = 0
         seen: dict[int, Seen] = {}
         refused = False
         try:
             names = os.listdir(self.proc)
-        except OSError:
+        except OSError as error:
+            if self.is_short(error):
+                return
             names = []
         for name in names:
             if not name.isdecimal():
@@ -74,7 +81,9 @@ class ProcessTable:
             except PermissionError:  # hidepid=1
                 refused = True
                 continue
-            except OSError:
+            except OSError as error:
+                if self.is_short(error) and old is not None:
+                    seen[pid] = old
                 continue
             count = status.st_size if self._counts_by_stat else self._listed(pid, started_ticks, old)
             now = status.st_ino, started_ticks, status.st_uid, count
@@ -89,9 +98,10 @@ class ProcessTable:
         seen = self.seen.get(pid)
         if seen is None:
             return None
-        first, process = self._read.get(pid, (self._turn, None))
+        first, known = self._read.get(pid, (self._turn, None))
+        process = known
         if process is None or process.started_ticks != seen.started_ticks:
-            first, process = self._turn, self._load(pid, seen)
+            first, known, process = self._turn, None, self._load(pid, seen)
         elif (
             self._turn - first <= 2
             or (not process.cmdline and seen.fd_count)  # read amid exec(); kernel threads have no descriptors
@@ -101,11 +111,20 @@ class ProcessTable:
             process = self._load(pid, seen)
         elif process.fd_count != seen.fd_count:
             process = replace(process, fd_count=seen.fd_count)
+        if process is None and self.shortage:
+            process = known
         if process is None:
             self._read.pop(pid, None)
             return None
         self._read[pid] = first, process
         return process
+
+    def is_short(self, error: OSError) -> bool:
+        """Whether an error is one of ``SHORTAGES``, which is remembered for this poll."""
+        if error.errno not in SHORTAGES:
+            return False
+        self.shortage = error.errno
+        return True
 
     def _listed(self, pid: int, started_ticks: int, old: Seen | None) -> int | None:
         same = old is not None and old.started_ticks == started_ticks
@@ -130,29 +149,33 @@ class ProcessTable:
         try:
             with open(f"{self.proc}/{pid}/{name}", "rb", buffering=0) as file:
                 return (file.read(_MOST) or b"").decode("utf-8", "surrogateescape")
-        except OSError:
+        except OSError as error:
+            if self.is_short(error):
+                raise
             return ""
 
     def _load(self, pid: int, seen: Seen) -> Process | None:
         try:
             uid = os.stat(f"{self.proc}/{pid}").st_uid  # the effective uid even where /proc/PID/fd says root
             ppid, started_ticks = self._stat(pid)
-        except OSError:
+            name, cmdline, cgroups, limits = (self._text(pid, file) for file in ("comm", "cmdline", "cgroup", "limits"))
+        except OSError as error:
+            self.is_short(error)
             return None
         if started_ticks != seen.started_ticks:  # another process by now
             return None
-        cgroup, unit = parse_cgroup(self._text(pid, "cgroup"))
+        cgroup, unit = parse_cgroup(cgroups)
         return Process(
             pid=pid,
-            name=self._text(pid, "comm").removesuffix("\n"),
-            cmdline=parse_cmdline(self._text(pid, "cmdline")),
+            name=name.removesuffix("\n"),
+            cmdline=parse_cmdline(cmdline),
             ppid=ppid,
             uid=uid,
             user=user_name(uid),
             started_at=self._booted_at + started_ticks / self._ticks_per_second,
             started_ticks=started_ticks,
             fd_count=seen.fd_count,
-            fd_limit=parse_fd_limit(self._text(pid, "limits")),
+            fd_limit=parse_fd_limit(limits),
             cgroup=cgroup,
             unit=unit,
         )

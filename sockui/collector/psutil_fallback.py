@@ -79,7 +79,7 @@ class PsutilCollector:
     def __init__(self, namespace: str = "") -> None:
         try:
             import psutil
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise CollectError("psutil is not installed; install it: python3 -m pip install psutil") from error
         self._psutil = psutil
         self._host = HostReader(namespace=namespace)
@@ -97,6 +97,8 @@ class PsutilCollector:
         except (self._psutil.Error, OSError, RuntimeError) as error:  # RuntimeError: NotImplementedError, bad /proc
             cure = as_root()
             hint = f"; as root it may: {cure}" if cure else ""
+            if isinstance(error, FileNotFoundError):
+                hint = "; is /proc mounted?"
             raise CollectError(f"psutil cannot list the sockets of this host ({error}){hint}") from error
         taken_at, monotonic = time.time(), time.monotonic()
         clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
