@@ -16,6 +16,7 @@ from sockui.collector import Collector
 from sockui.diagnosis.engine import Diagnosis
 from sockui.diagnosis.finding import Findings
 from sockui.errors import CollectError
+from sockui.giving_way import GivingWay
 from sockui.tracker import Tracker, Update
 
 BUSY_SHARE = 0.25
@@ -39,7 +40,8 @@ class Poll:
 class Poller:
     """Runs ticks in a thread of its own. ``tick`` may also be called directly, without the thread.
 
-    ``collector``, ``tracker`` and ``diagnosis`` are used by one thread at a time only; ``clock`` is in seconds.
+    ``collector``, ``tracker`` and ``diagnosis`` are used by one thread at a time only; ``clock`` is in seconds. Of what
+    a poll takes, resting for keys (``give_way``) does not count.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Poller:
         publish: Callable[[Poll], None],
         interval: float,
         clock: Callable[[], float] = time.monotonic,
+        give_way: GivingWay | None = None,
     ) -> None:
+        self._give_way = give_way or GivingWay()
         self._collector = collector
         self._tracker = tracker
         self._diagnosis = diagnosis
@@ -92,15 +96,20 @@ class Poller:
     def tick(self) -> Poll:
         """Do one poll and publish what it brought; a failed one keeps the last good update."""
         began = self._clock()
+        self._give_way.begin()
         error = ""
         first = self._update is None  # it walks every process, which none after it does
         try:
-            update = self._tracker.update(self._collector.collect())
+            snapshot = self._collector.collect()
+            self._give_way()
+            update = self._tracker.update(snapshot)
+            self._give_way()
             self._findings = self._diagnosis.update(update)
             self._update = update
         except CollectError as failure:
             error = str(failure)
-        seconds = self._clock() - began
+        self._give_way()
+        seconds = self._clock() - began - self._give_way.rested
         interval = self._interval if first else max(self._interval, seconds / BUSY_SHARE)
         poll = Poll(self._update, self._findings, seconds, interval, error)
         self._publish(poll)

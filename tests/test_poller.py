@@ -10,6 +10,7 @@ import pytest
 
 from sockui.diagnosis.engine import Diagnosis
 from sockui.errors import NetlinkError
+from sockui.giving_way import REST, GivingWay
 from sockui.model import Snapshot
 from sockui.poller import Poll, Poller
 from sockui.tracker import Tracker
@@ -52,6 +53,28 @@ def test_a_poll_that_takes_more_than_a_quarter_of_the_interval_stretches_it(took
     assert polls[0].interval == 2.0, "the first one walks every process and says nothing of those to come"
     assert polls[1].seconds == pytest.approx(took)
     assert polls[1].interval == pytest.approx(interval)
+
+
+def test_resting_for_keys_is_not_what_a_poll_takes() -> None:
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    class Slow(Replay):
+        def collect(self) -> Snapshot:
+            now[0] += 0.2
+            give_way.key()
+            return super().collect()
+
+    give_way = GivingWay(lambda: now[0], sleep)
+    polls: list[Poll] = []
+    source = Slow([snapshot(10, sock(1)), snapshot(11, sock(1))])
+    ticking = Poller(source, Tracker(), Diagnosis(), polls.append, 1.0, lambda: now[0], give_way)
+    ticking.tick()
+    ticking.tick()
+    assert [poll.seconds for poll in polls] == pytest.approx([0.2, 0.2])
+    assert now[0] == pytest.approx(100.4 + 2 * REST)
 
 
 def test_the_interval_has_limits() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sockui.errors import CollectError, NetlinkError
+from sockui.giving_way import GivingWay
 from sockui.model import Snapshot
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ class Collector(Protocol):
         """Give back what is held open."""
 
 
-def open_collector(source: str = "auto", namespace: str = "") -> Collector:
+def open_collector(source: str = "auto", namespace: str = "", give_way: GivingWay | None = None) -> Collector:
     """Open ``netlink``, ``psutil``, or with ``auto`` the first of the two that works here.
 
     ``namespace`` is what the caller entered (:func:`sockui.collector.namespace.enter_namespace`), for
-    ``Host.namespace`` of every snapshot; nothing is entered here.
+    ``Host.namespace`` of every snapshot; nothing is entered here. A poll rests where ``give_way`` says so.
 
     Raises :class:`sockui.errors.CollectError` if the named one does not.
     """
@@ -42,7 +43,7 @@ def open_collector(source: str = "auto", namespace: str = "") -> Collector:
         from sockui.collector.linux import NetlinkCollector
 
         try:
-            return NetlinkCollector(namespace)
+            return NetlinkCollector(namespace, give_way)
         except NetlinkError as error:
             if source == "netlink":
                 raise

@@ -19,6 +19,7 @@ from sockui.collector.netlink import DiagSocket
 from sockui.collector.owners import OwnerResolver
 from sockui.collector.processes import ProcessTable, with_ancestors
 from sockui.errors import NetlinkError
+from sockui.giving_way import GivingWay
 from sockui.model import Endings, Protocol, Snapshot, SocketArray, State
 
 DUMPS = (
@@ -40,8 +41,9 @@ class NetlinkCollector:
 
     source = "netlink"
 
-    def __init__(self, namespace: str = "") -> None:
-        self._diag = DiagSocket()
+    def __init__(self, namespace: str = "", give_way: GivingWay | None = None) -> None:
+        self._give_way = give_way or GivingWay()
+        self._diag = DiagSocket(self._give_way)
         self._processes = ProcessTable()
         self._owners = OwnerResolver(self._processes)
         self._ghosts = GhostFinder()
@@ -70,7 +72,9 @@ class NetlinkCollector:
             self._lost += len(endings.sockets) + endings.lost
             raise
         taken_at, monotonic, boottime = time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._give_way()
         attribution = self._owners.attribute(sockets)
+        self._give_way()
         ghosts = self._ghosts.find(attribution.unlisted)
         host = self._host.read()
         notes = (*notes, *troubles(self._processes, host), *((self._unheard,) if self._unheard else ()))
@@ -126,6 +130,7 @@ class NetlinkCollector:
                 )
         if decoder.malformed:
             notes.append(f"{decoder.malformed} messages from the kernel could not be read whole.")
+        self._give_way()
         sockets = decoder.rows()
         self._expected = len(sockets) + len(sockets) // 8 + 1024
         return sockets, tuple(notes)

@@ -17,6 +17,7 @@ import numpy as np
 
 from sockui.collector import inet_diag
 from sockui.errors import NetlinkError
+from sockui.giving_way import GivingWay
 from sockui.model import Protocol
 
 NETLINK_SOCK_DIAG = 4
@@ -45,7 +46,8 @@ class DiagSocket:
     Raises :class:`NetlinkError` where the kernel has no such family or refuses it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, give_way: GivingWay | None = None) -> None:
+        self._give_way = give_way or GivingWay()
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
             seconds = struct.pack("@ll", int(TIMEOUT), 0)
@@ -100,6 +102,7 @@ class DiagSocket:
                     decoder.take(buffer, walk, protocol)
                     decoder.malformed += walk.malformed
                     used = 0
+                    self._give_way()
                     if walk.errno:
                         if walk.errno == errno.EBUSY:  # a dump that was left in its midst is still going on
                             self._drain()

@@ -22,6 +22,7 @@ from sockui.diagnosis.memory import Memory
 from sockui.diagnosis.rules import RULES
 from sockui.diagnosis.thresholds import Thresholds
 from sockui.diagnosis.trend import forecast, trend
+from sockui.giving_way import GivingWay
 from sockui.model import Owner, Protocol, State, Threads
 from sockui.model.sockets import columns
 from sockui.tracker import Life, Update
@@ -58,7 +59,9 @@ class Diagnosis:
         self,
         limits: Thresholds | None = None,
         look: Callable[[int], Threads | None] = read_threads,
+        give_way: GivingWay | None = None,
     ) -> None:
+        self._give_way = give_way or GivingWay()
         self._limits = limits or Thresholds()
         self._look = look
         self._memory = Memory(self._limits.window_seconds)
@@ -75,10 +78,14 @@ class Diagnosis:
         self._polls += 1
         self._memory.take(update)
         census = Census(update, self._limits, self._memory)
-        drafts = [draft for rule in RULES for draft in rule(census)]
+        drafts: list[Draft] = []
+        for rule in RULES:
+            self._give_way()
+            drafts += rule(census)
         if drafts:
             census.others(np.unique(np.concatenate([draft.rows for draft in drafts])))  # at once: it remembers them
         kept = _precedence(census, drafts)
+        self._give_way()
         self._count(census, kept)
         found = [self._follow(census, key, draft, explained) for key, draft, explained in kept]
         found.sort(key=_rank)

@@ -24,6 +24,7 @@ from textual.screen import Screen
 
 from sockui.clipboard import Clipboard
 from sockui.config import SLOW_INTERVAL
+from sockui.giving_way import GivingWay
 from sockui.tui.hinted_screen import HintedScreen
 from sockui.tui.opening import Opening
 from sockui.tui.paced import PacedApp
@@ -98,7 +99,9 @@ class SockuiApp(PacedApp):
         diagnosis: Diagnosis | None = None,
         *,
         start_polling: bool = True,
+        give_way: GivingWay | None = None,
     ) -> None:
+        self._give_way = give_way or GivingWay()
         super().__init__(ansi_color=config.theme in ("ansi", "mono") or None)  # the terminal's own colours, or none
         self.config = config
         self._open_source = open_source
@@ -143,9 +146,9 @@ class SockuiApp(PacedApp):
         if isinstance(source, Replay):
             self.poller = ReplayPoller(source, self.config, self._publish)
         else:
-            diagnosis = self._diagnosis or Diagnosis(self.config.thresholds)
-            tracker = Tracker(self.config.linger)
-            self.poller = Poller(source, tracker, diagnosis, self._publish, self.config.interval)
+            diagnosis = self._diagnosis or Diagnosis(self.config.thresholds, give_way=self._give_way)
+            tracker, interval = Tracker(self.config.linger), self.config.interval
+            self.poller = Poller(source, tracker, diagnosis, self._publish, interval, give_way=self._give_way)
         self.library = Library(self._host, self.config.thresholds)
         self.main = MainScreen(self.config, query.compile(self._filter_text))
         if self._start_polling:
@@ -203,6 +206,9 @@ class SockuiApp(PacedApp):
         if event.poll.crash is not None:
             raise event.poll.crash  # ends the UI, and is reported by cli
         self.main.take(event.poll, event.view)
+
+    def key_came(self) -> None:
+        self._give_way.key()
 
     def focus_changed(self) -> None:
         if self.begun.is_set():

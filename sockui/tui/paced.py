@@ -104,6 +104,9 @@ class PacedApp(App[int]):
     def line_is_slow(self) -> None:
         """Paint less: answers came late, one after the other. For the application to fill in."""
 
+    def key_came(self) -> None:
+        """A key, or the mouse, is about to be handled. For the application to fill in."""
+
     def focus_changed(self) -> None:
         """Say whether the terminal is in front; before the last paint, or the next. For the application to fill in."""
 
@@ -148,6 +151,7 @@ class PacedApp(App[int]):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key | events.MouseDown | events.MouseScrollDown | events.MouseScrollUp):
             self._pressed = True
+            self.key_came()
             if not self.in_front:  # who types is looking
                 self._come_to_front()
         await super().on_event(event)

@@ -12,6 +12,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sockui.giving_way import GivingWay
 from sockui.tui.app import SockuiApp
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def run(config: Config, filter_text: str, namespace: str = "", texts: Replay | N
     else:
         os.environ.pop("NO_COLOR", None)  # a theme that was asked for outweighs it (config)
     sys.setswitchinterval(SWITCH_SECONDS)
-    app = SockuiApp(config, partial(_open, config, namespace) if texts is None else lambda: texts, filter_text)
+    give_way = GivingWay()
+    open_source = partial(_open, config, namespace, give_way) if texts is None else lambda: texts
+    app = SockuiApp(config, open_source, filter_text, give_way=give_way)
     _end_with_the_line(app)
     code = app.run(mouse=config.mouse)
     if app._exception is not None:  # Textual has no public way to learn what ended it
@@ -49,10 +52,10 @@ def run(config: Config, filter_text: str, namespace: str = "", texts: Replay | N
     return code or 0
 
 
-def _open(config: Config, namespace: str) -> Collector:
+def _open(config: Config, namespace: str, give_way: GivingWay) -> Collector:
     from sockui.collector import open_collector
 
-    return open_collector(config.source, namespace)
+    return open_collector(config.source, namespace, give_way)
 
 
 def _end_with_the_line(app: SockuiApp) -> None:

@@ -77,8 +77,9 @@ class TableView:
 def build(
     update: Update, query: Query = EVERYTHING, sort: Sort | None = None, previous: TableView | None = None
 ) -> TableView:
-    """Filter and sort. What a ``previous`` view of the same update knows is not worked out again: a letter that is typed
-    into a filter does not sort.
+    """Filter and sort.
+
+    What a ``previous`` view of the same update knows is not worked out again: a letter of a filter does not sort.
     """
     sort = sort or Sort()
     if previous is None or previous.update is not update:
