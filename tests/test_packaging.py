@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -76,15 +76,58 @@ def test_the_installed_program_is_this_one() -> None:
     assert shown.stdout == f"sockui {sockui.__version__}\n"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="hatchling is not installed")
+def build(source: Path, directory: Path, umask: int = 0o022, **environ: str) -> dict[str, Path]:
+    """Build wheel and source distribution as `make dist` does, and say where each is."""
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(directory)]
+    subprocess.run(command, cwd=source, env={**os.environ, **environ}, umask=umask, capture_output=True, check=True)
+    return {"".join(made.suffixes[-1:]): made for made in directory.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Wheel and source distribution of these sources."""
+    pytest.importorskip("hatchling")
+    return build(ROOT, tmp_path_factory.mktemp("built"))
+
+
+class TestSourceDistribution:
+    @pytest.fixture(scope="class")
+    def unpacked(self, built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """The source distribution in a folder of its own, private, and not of today."""
+        directory = tmp_path_factory.mktemp("unpacked")
+        with tarfile.open(built[".gz"]) as archive:
+            archive.extractall(directory, filter="data")
+        (root,) = directory.iterdir()
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o700 if path.stat().st_mode & 0o100 else 0o600)  # as with a umask of 077
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+        return root
+
+    def test_it_builds_the_same_bytes_elsewhere_at_another_time(
+        self, built: dict[str, Path], unpacked: Path, tmp_path: Path
+    ) -> None:
+        elsewhere = {"TZ": "Pacific/Auckland", "LC_ALL": "C", "PYTHONHASHSEED": "7", "COLUMNS": "40", "FORCE_COLOR": "1"}
+        again = build(unpacked, tmp_path, umask=0o077, **elsewhere)
+        assert set(again) == set(built) == {".whl", ".gz"}
+        for kind, made in built.items():
+            assert again[kind].name == made.name
+            assert again[kind].read_bytes() == made.read_bytes(), kind
+
+    def test_it_has_every_file_of_the_repository(self, unpacked: Path) -> None:
+        if shutil.which("git") is None or not (ROOT / ".git").exists():
+            pytest.skip("not a git checkout: which files belong to it is not known")
+        # CI may be another user than the checkout's owner
+        command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+        files = {name for name in listed if name and (ROOT / name).exists()}
+        held = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+        assert held - {"PKG-INFO"} == files - {".gitattributes"}
+
+
 class TestWheel:
     @pytest.fixture(scope="class")
-    def wheel(self, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-        """The wheel of these sources, as an installation builds it."""
-        directory = tmp_path_factory.mktemp("wheel")
-        command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory)]
-        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-        return zipfile.ZipFile(next(directory.glob("*.whl")))
+    def wheel(self, built: dict[str, Path]) -> zipfile.ZipFile:
+        return zipfile.ZipFile(built[".whl"])
 
     def test_it_has_the_man_pages_without_a_value_of_this_host(self, wheel: zipfile.ZipFile) -> None:
         place = f"sockui-{sockui.__version__}.data/data/share/man"
@@ -111,7 +154,7 @@ class TestMakefile:
         command = ["make", "-n", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
 
-    @pytest.mark.parametrize("target", ["run", "test", "lint", "check", "bench", "screenshots", "clean"])
+    @pytest.mark.parametrize("target", ["run", "test", "lint", "check", "bench", "screenshots", "lock", "dist", "sbom", "clean"])
     def test_it_has_the_target(self, target: str) -> None:
         assert self.commands(target)
 
@@ -126,7 +169,7 @@ class TestMakefile:
 
     def test_every_make_target_that_is_promised_exists(self) -> None:
         promised = set()
-        for name in ("README.md", "CONTRIBUTING.md"):
+        for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
             promised |= set(re.findall(r"`?\bmake ([a-z]+)\b", (ROOT / name).read_text()))
         targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
         assert promised - targets - {"it", "sure", "a", "them"} == set()
