@@ -47,7 +47,7 @@ dist: .venv/developing  ## wheel and source distribution, the same bytes whereve
 
 sbom: .venv/developing  ## what an installation brings, as CycloneDX: dist/sockui.cdx.json
 	mkdir -p dist
-	$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements/run.txt \
+	PYTHONWARNINGS=ignore::UserWarning $(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements/run.txt \
 	  --pyproject pyproject.toml --mc-type application --output-reproducible --output-file dist/sockui.cdx.json
 
 clean:

@@ -55,7 +55,7 @@ def _fill_in(found: NDArray[Any], chosen: Rows) -> None:
     sent, received, heard = (
         chosen[name].astype(np.int64) for name in ("last_data_sent", "last_data_recv", "last_ack_recv")
     )
-    busy = np.where(has(chosen, Known.COUNTERS), chosen["busy_time"] // np.uint64(1000), -1).astype(np.int64)
+    busy = np.where(has(chosen, Known.COUNTERS), (chosen["busy_time"] // np.uint64(1000)).astype(np.int64), -1)
 
     unread = chosen["recv_queue"].astype(np.int64) - np.isin(states, _FIN_RECEIVED) > 0
     closed = has(chosen, Known.WINDOWS) & (chosen["rcv_wnd"] == 0)
