@@ -2,72 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from sockui.lab.run import Lab
-from sockui.model import parse_state
+from tests.ss import endpoint, pairs, ss
 
 pytestmark = pytest.mark.kernel
 
 Row = dict[str, Any]
-Name = tuple[str, str, str]
-"""Protocol and the two endpoints."""
-
-
-@dataclass(frozen=True)
-class SsRow:
-    """One line of ``ss -tuanpeoH``."""
-
-    name: Name
-    state: str
-    queues: tuple[int, int]
-    timer: str | None
-    holders: frozenset[tuple[int, int]]
-    inode: int
-    cookie: int
-    uid: int
-
-
-def ss(namespace: str) -> dict[int, SsRow]:
-    """Ask ss for every TCP and UDP socket; rows by cookie."""
-    command = ["ip", "netns", "exec", namespace, "ss", "-tuanpeoOH"]
-    rows = {}
-    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
-        protocol, state, recv, send, local, remote, *rest = line.split(maxsplit=6)
-        more = rest[0] if rest else ""
-        timer = re.search(r"timer:\((\w+),", more)
-        found = {name: re.search(rf"\b{name}:(\w+)", more) for name in ("ino", "sk", "uid")}
-        cookie = int(found["sk"][1], 16) if found["sk"] else 0
-        rows[cookie] = SsRow(
-            (protocol, local.replace("%lo", ""), remote),
-            "UNCONN" if state == "UNCONN" else str(getattr(parse_state(state), "name", state)),
-            (int(recv), int(send)),
-            timer[1] if timer else None,
-            frozenset((int(pid), int(fd)) for pid, fd in re.findall(r"pid=(\d+),fd=(\d+)", more)),
-            int(found["ino"][1]) if found["ino"] else 0,
-            cookie,
-            int(found["uid"][1]) if found["uid"] else 0,
-        )
-    return rows
-
-
-def endpoint(address: str | None, port: int | None) -> str:
-    if address is None:
-        return "*"
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def test_every_socket_of_ss_is_listed_the_same(lab: Lab, sockui_list: Callable[..., Row]) -> None:
     assert lab.namespace is not None
-    before = ss(lab.namespace)
+    inside = ("ip", "netns", "exec", lab.namespace)
+    before = ss(*inside)
     listed = sockui_list()["sockets"]
-    after = ss(lab.namespace)
+    after = ss(*inside)
     ours = {row["cookie"]: row for row in listed}
     steady = {cookie: row for cookie, row in before.items() if cookie in after and after[cookie].state == row.state}
     assert len(steady) > 30, "the lab has many sockets"
@@ -80,18 +33,15 @@ def test_every_socket_of_ss_is_listed_the_same(lab: Lab, sockui_list: Callable[.
     for cookie, theirs in steady.items():
         row = ours[cookie]
         assert row["state"] == theirs.state
-        assert row["protocol"] == theirs.name[0]
+        assert row["protocol"] == theirs.protocol
         if theirs.queues == after[cookie].queues:
             assert (row["recv_queue"], row["send_queue"]) == theirs.queues, theirs
         if theirs.timer == after[cookie].timer:
             assert (None if row["timer"] == "off" else row["timer"]) == theirs.timer, theirs
-        assert endpoint(row["local_address"], row["local_port"]) == theirs.name[1]
-        assert endpoint(row["remote_address"], row["remote_port"]).replace("*", "0.0.0.0:*") in (
-            theirs.name[2],
-            theirs.name[2].replace("[::]:*", "0.0.0.0:*"),
-        )
+        assert endpoint(row["local_address"], row["local_port"]) == theirs.local
+        assert endpoint(row["remote_address"], row["remote_port"]) == theirs.remote
         assert row["inode"] == theirs.inode
-        holders = frozenset((holder["pid"], holder["fd"]) for holder in row["holders"] or ())
+        holders = pairs(row["holders"] or ())
         if theirs.holders:
             assert holders == theirs.holders, theirs
             assert (row["pid"], row["fd"]) in theirs.holders
