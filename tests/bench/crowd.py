@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sockui.collector.namespace import enter_namespace
 from tests.bench.figures import Line
+from tests.bench.holder import WAITING
 
 SOCKETS_PER_PROCESS = 16_000
 """8,000 connections to one address leave most of its 28,000 ephemeral ports for what churn and TIME_WAIT take."""
@@ -92,12 +93,17 @@ class Crowd:
         """Make the sockets in TIME_WAIT anew if they end soon; whether that was so."""
         if time.monotonic() - self._renewed_at < TIME_WAIT_GOOD:
             return False
+        self.wait()
+        return True
+
+    def wait(self) -> int:
+        """Leave a twentieth of the sockets in TIME_WAIT once more; how many that is at least."""
         for holder in self._holders:
             self._tell(holder, "wait")
         for holder in self._holders:
             self._answer(holder)
         self._renewed_at = time.monotonic()
-        return True
+        return self.sockets // WAITING - len(self._holders)
 
     def churn(self, sockets: int) -> None:
         """Replace as many of the first holder's sockets by new ones."""

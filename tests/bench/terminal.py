@@ -135,6 +135,14 @@ class Program:
             if last <= sent and now - sent > UNANSWERED:
                 return UNANSWERED
 
+    def descriptors(self) -> int:
+        """Open descriptors of the program."""
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+
+    def threads(self) -> int:
+        """Threads of the program."""
+        return len(os.listdir(f"/proc/{self._process.pid}/task"))
+
     def cpu_seconds(self) -> float:
         """CPU time of the program, user and system, of all its threads."""
         self._running()

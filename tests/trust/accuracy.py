@@ -28,7 +28,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sockui import report
 from sockui.collector.linux import NetlinkCollector
@@ -41,6 +41,7 @@ from tests.trust.beside import Claim, Listed, Round, Tally, compare
 from tests.trust.churn import become
 from tests.trust.table import Row
 
+T = TypeVar("T")
 LAB = (
     "listen-full", "accept-queue", "close-wait-unread", "close-wait-read", "close-wait-unaccepted",
     "close-wait-sending", "fin-wait2-held", "fin-wait2-orphan", "time-wait", "syn-sent", "syn-recv", "defer-accept",
@@ -306,11 +307,10 @@ def _parts(whole: Round) -> Iterator[tuple[str, Round]]:
     } - ends.keys()
 
     def part(of_lab: bool) -> Round:
-        before, ours, after = (
-            {cookie: row for cookie, row in rows.items() if (cookie in lab) == of_lab}
-            for rows in (whole.before, whole.ours, whole.after)
-        )
-        return replace(whole, before=before, ours=ours, after=after)
+        def chosen(rows: Mapping[int, T]) -> dict[int, T]:
+            return {cookie: row for cookie, row in rows.items() if (cookie in lab) == of_lab}
+
+        return replace(whole, before=chosen(whole.before), ours=chosen(whole.ours), after=chosen(whole.after))
 
     yield "lab", part(True)
     yield "churn", part(False)
