@@ -98,6 +98,8 @@ class Churn:
             socket.create_server(("::1", 8000 + number), family=socket.AF_INET6, backlog=64),
             socket.create_server(("::", 9000 + number), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64),
         ]
+        for listener in self._listeners:
+            listener.settimeout(1.0)  # never stuck in accept()
         self._targets = [(self._near, 8000), ("::1", 8000 + number), (self._mapped, 9000 + number)]
         self._kinds = [
             *[self._closed_by_client] * 3,
@@ -109,7 +111,7 @@ class Churn:
             self._listen,
             self._refused,
             self._bound,
-            *[self._datagrams] * 4,
+            *[self._datagrams] * 6,
             *[self._reconnected] * 2,
             self._duplicated,
             self._moved,

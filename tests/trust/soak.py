@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -31,6 +32,7 @@ REPLACED = 200  # sockets that are closed by RST and made anew in a second, besi
 INTERVAL = 1.0  # s
 WARM_UP = 180.0
 """Seconds until all is there that will be: TIME_WAIT lasts 60, and each thread's heap has met its largest poll."""
+STUCK = 10  # intervals without a paint: each brings other ages, and is stretched to four times what a poll takes
 _EARLY_MS = 10  # a jiffy: what an age may lack to have grown as the clock
 
 
@@ -48,15 +50,15 @@ class Watched:
     waiting: int = 0  # sockets that were seen to be in TIME_WAIT for the first time
     most: int = 0  # sockets in one poll
     _last: Update | None = None
-    _came: float = 0.0  # CLOCK_MONOTONIC s of the last poll ...
+    _began: float = 0.0  # CLOCK_MONOTONIC s of the last poll ...
     _next: float = 0.0  # ... and the interval that it announced
 
     def publish(self, poll: Poll) -> None:
         """Take one poll; the first has nothing to be compared with."""
-        now = time.monotonic()
+        began = time.monotonic() - poll.seconds
         if self.polls:
-            self.lost += max(0, int((now - self._came) / self._next) - 1)
-        self._came, self._next = now, poll.interval
+            self.lost += max(0, int((began - self._began) / self._next) - 1)
+        self._began, self._next = began, poll.interval
         self.polls += 1
         self.stretched += poll.interval > INTERVAL
         self.slowest = max(self.slowest, poll.seconds)
@@ -178,15 +180,18 @@ def _flat(samples: list[Sample], watched: Watched, share: float) -> Iterator[Row
 
 
 def _steady(watched: Watched, elapsed: float, samples: list[Sample]) -> Iterator[Row]:
-    still = sum(later.paints == sample.paints for sample, later in zip(samples, samples[2:], strict=False))
+    still = longest = 0  # intervals in a row without a paint
+    for sample, later in pairwise(samples):
+        still = still + 1 if later.paints == sample.paints else 0
+        longest = max(longest, still)
     yield Row(
         "soak: no lost poll",
         watched.polls,
         "polls",
-        watched.lost + len(watched.failed) + still,
+        watched.lost + len(watched.failed) + (longest >= STUCK),
         next(iter(watched.failed), "")
         or f"in {elapsed:.0f} s; an interval was stretched {watched.stretched} times, the slowest poll took "
-        f"{watched.slowest:.2f} s; the UI painted {samples[-1].paints:,} times, and {still} times not for two intervals",
+        f"{watched.slowest:.2f} s; the UI painted {samples[-1].paints:,} times, and never not for {longest + 1} s",
     )
     per_minute = watched.waiting / elapsed * 60
     yield Row(
