@@ -77,10 +77,11 @@ class Watched:
         order = np.argsort(last.keys)
         at = np.minimum(np.searchsorted(last.keys, update.keys, sorter=order), len(order) - 1)
         was = order[at]
-        same = (last.keys[was] == update.keys) & (update.life != Life.ENDED) & (last.life[was] != Life.ENDED)
+        alive = update.life != Life.ENDED
+        same = (last.keys[was] == update.keys) & alive & (last.life[was] != Life.ENDED)
         before = np.where(same, last.sockets["state"][was], 0)
         state = update.sockets["state"]
-        self.waiting += int(np.count_nonzero((state == State.TIME_WAIT) & (before != State.TIME_WAIT)))
+        self.waiting += int(np.count_nonzero(alive & (state == State.TIME_WAIT) & (before != State.TIME_WAIT)))
         rows = np.flatnonzero(same & (state == before) & (update.path == last.path[was]))
         was = was[rows]
         self.compared += len(rows)
