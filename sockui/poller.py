@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sockui.allocation import give_large_arrays_back
 from sockui.collector import Collector
 from sockui.diagnosis.engine import Diagnosis
 from sockui.diagnosis.finding import Findings
@@ -117,6 +118,7 @@ class Poller:
 
     def start(self) -> None:
         """Begin to poll in a daemon thread."""
+        give_large_arrays_back()
         self._thread = threading.Thread(target=self._run, name="sockui-poller", daemon=True)
         self._thread.start()
 

@@ -161,7 +161,7 @@ def _churn(crowd: Crowd, program: Program, replaced: int, seconds: float) -> lis
 def _flat(samples: list[Sample], watched: Watched, share: float) -> Iterator[Row]:
     """RSS may grow by less than the rows of one poll take: a thread's heap keeps holes where one has been.
 
-    At 50,000 a minute for two hours that finds a leak of five bytes for each socket that came and went.
+    At 50,000 a minute for two hours that finds a leak of three bytes for each socket that came and went.
     """
     part = max(1, len(samples) // 6)
     first, last = samples[:part], samples[-part:]
