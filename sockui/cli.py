@@ -10,6 +10,7 @@ is kept); 74 the output cannot be written; 130 Ctrl-C. A reader that closes the 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from sockui import __version__
 from sockui.arguments import help_text, parse
-from sockui.crash import kept, lacking
 from sockui.errors import FilterError, SockuiError, UsageError
+from sockui.shortage import lacking
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             if sys.stderr is not None:
                 sys.stderr.write(f"sockui: {said}\n")  # nothing more is loaded for it: that would fail too
             return 3
-        _say(kept(error))
+        from sockui import crash
+
+        _say(crash.tell(error))
         return 70
 
 
@@ -391,4 +394,5 @@ def _say(message: str) -> None:
     from sockui.view.format import escape
 
     if sys.stderr is not None:
-        sys.stderr.write("sockui: " + "\n".join(map(escape, message.split("\n"))) + "\n")
+        with contextlib.suppress(OSError):  # nobody can be told
+            sys.stderr.write("sockui: " + "\n".join(map(escape, message.split("\n"))) + "\n")

@@ -31,11 +31,17 @@ _LOCAL_SECONDS = 2.0  # a clipboard tool whose display hangs never returns
 # Runs pyperclip in a child: a hanging tool can be killed, its complaints cannot reach the screen that Textual draws
 # on the same terminal, and a desktop toolkit it may load stays out of this process. The tool keeps running to serve
 # the selection, so it must not hold the pipe on which the child answers. Reading back proves that it worked: pyperclip
-# ignores the tool's exit status.
+# ignores the tool's exit status. When nobody waits for the answer any more, however sockui ended, the tool ends too.
 _CHILD = """
-import os, sys
+import os, select, signal, sys, threading
 answer = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
+def end_when_alone():
+    alone = select.poll()
+    alone.register(answer, 0)
+    alone.poll()
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=end_when_alone, daemon=True).start()
 import pyperclip
 copy, paste = pyperclip.determine_clipboard()
 text = sys.stdin.buffer.read().decode()

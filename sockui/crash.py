@@ -1,44 +1,63 @@
-"""Errors that nobody meant to raise: what this host did not give, or a defect of sockui; what a person is told.
+"""What is kept of an error in sockui itself, for who mends it.
 
-Owns those sentences and the report of a defect. Must import nothing that is not in memory anyway when it is needed:
-where memory or descriptors have run out a module cannot be loaded.
+Owns the report and the sentence that says where it is. Must not hold what sockui looks at or was told: the report says
+what kind of error it was and where the code stood, not the error's own words, which may quote a command line of this
+host, and of the command line of sockui the names of the options alone.
 """
 
 from __future__ import annotations
 
-import errno
-import os
+import platform
 import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
 
 from sockui import __version__
+from sockui.statefile import keep
 
 
-def lacking(error: BaseException | None) -> str:
-    """What this host or its limits did not give to sockui, and the cure; "" if the error is of another kind."""
-    while error is not None:
-        said = str(error)
-        code = error.errno if isinstance(error, OSError) else None
-        if isinstance(error, MemoryError) or code == errno.ENOMEM or "failed to map segment" in said:  # a library
-            return "there is not enough memory; free some, or raise the limit (ulimit -v, memory.max of the cgroup)"
-        if code in (errno.EMFILE, errno.ENFILE):
-            return f"no file can be opened: {os.strerror(code)}; raise the limit (ulimit -n, sysctl fs.file-max)"
-        if isinstance(error, RuntimeError) and "new thread" in said:
-            return "no thread can be started; raise the limit (ulimit -u, pids.max of the cgroup), or use `sockui list`"
-        error = error.__cause__ or error.__context__
-    return ""
-
-
-def kept(error: Exception) -> str:
-    """Keep a report of an error in sockui itself; a sentence that says where."""
-    import platform
-    import shlex
-    import traceback
-
-    from sockui.statefile import keep
-
-    about = f"sockui {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}"
-    report = f"{about}\n{shlex.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"
-    path = keep("crash.txt", report)
+def tell(error: BaseException) -> str:
+    """Keep a report, and say what happened and where the report is."""
+    path = keep("crash.txt", report(error))
     where = f"; a report for the maintainers is in {path}" if path else "; no directory can be written for a report"
-    summary = "".join(traceback.format_exception_only(error)).strip().replace("\n", " ")
-    return f"an error in sockui itself ({summary}){where}"
+    *_, last = chain(error)
+    return f"an error in sockui itself ({_kind(last)}{_place(last)}){where}"
+
+
+def report(error: BaseException) -> str:
+    """Kind and place of the error and of those that led to it, the first one first."""
+    options = [word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--")]
+    about = f"sockui {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    parts = [f"{' '.join([about, *options])}\n"]
+    for each in chain(error):
+        parts += [
+            "\nTraceback (most recent call last):\n",
+            *traceback.format_tb(each.__traceback__),
+            f"{_kind(each)}\n",
+        ]
+    return "".join(parts)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error after those that it came from."""
+    seen: list[BaseException] = []
+    each: BaseException | None = error
+    while each is not None and each not in seen:
+        seen.append(each)
+        each = each.__cause__ or each.__context__
+    yield from reversed(seen)
+
+
+def _kind(error: BaseException) -> str:
+    number = f" {error.errno}" if isinstance(error, OSError) and error.errno else ""
+    return type(error).__qualname__ + number
+
+
+def _place(error: BaseException) -> str:
+    """The last line of sockui itself."""
+    ours = Path(__file__).parent
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f" at {path.relative_to(ours)}:{frame.lineno}" for frame in frames
+              if (path := Path(frame.filename)).is_relative_to(ours)]  # fmt: skip
+    return places[-1] if places else ""

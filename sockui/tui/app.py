@@ -13,7 +13,6 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -25,6 +24,7 @@ from textual.screen import Screen
 from sockui.clipboard import Clipboard
 from sockui.config import SLOW_INTERVAL
 from sockui.giving_way import GivingWay
+from sockui.tui.driver import Driver
 from sockui.tui.hinted_screen import HintedScreen
 from sockui.tui.opening import Opening
 from sockui.tui.paced import PacedApp
@@ -124,9 +124,11 @@ class SockuiApp(PacedApp):
         return Opening("sockets" if view == "auto" else view, bool(self._filter_text))
 
     def on_mount(self) -> None:
-        if self._driver is not None and self._driver.can_suspend:
-            # by the loop: a handler in the midst of a write would wait for the lock of its own queue
-            asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, self._continued)
+        if isinstance(self._driver, Driver):
+            # as messages: a handler in the midst of a write would wait for the lock of its own queue
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTSTP, self.call_later, self._driver._sigtstp_application)
+            loop.add_signal_handler(signal.SIGCONT, self.call_later, self._continued)
         self.call_after_refresh(self.begin)
 
     async def begin(self) -> None:
@@ -173,8 +175,7 @@ class SockuiApp(PacedApp):
         """
         driver = self._driver
         assert driver is not None  # noqa: S101  this handler is only set where there is one
-        if not getattr(driver, "_must_signal_resume", False):
-            driver.suspend_application_mode()
+        driver.suspend_application_mode()
         driver.resume_application_mode()
 
     def on_resize(self) -> None:
@@ -355,7 +356,8 @@ class SockuiApp(PacedApp):
 
     def _say_copied(self, lines: int, message: str) -> None:
         size = "1 line" if lines == 1 else f"{lines:,} lines"
-        said, _, hint = message.replace(str(Path.home()), "~").partition("\n")
+        home = os.path.expanduser("~")  # noqa: PTH111  does not fail where nobody has a home
+        said, _, hint = message.replace(f"{home}/", "~/").partition("\n")
         self._say(f"{size} {said}")
         if hint and not self._hinted:  # once is enough
             self._hinted = True

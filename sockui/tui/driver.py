@@ -1,6 +1,6 @@
-"""The terminal's input: waiting for keys, and noticing that the terminal is gone.
+"""The terminal: its keys, its size, what is written to it, and noticing that it is gone.
 
-Owns the thread that reads. Must not parse what is read: Textual does.
+Owns reading and writing, each in a thread. Must not parse what is read: Textual does.
 """
 
 from __future__ import annotations
@@ -9,13 +9,49 @@ import os
 import select
 import signal
 from codecs import getincrementaldecoder
-from typing import Any
+from typing import Any, TextIO
 
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 _ESCAPE_SECONDS = 0.1
 """How often the parser is asked whether an Escape that came alone was all."""
+
+
+class _Output:
+    """What Textual's writer writes to, in the place of stderr, whose buffer loses text where a write would block.
+
+    That it may block or not is a property of the terminal, not of the program: who had it before may have left it so.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._number = file.fileno()
+        self._encoding = file.encoding
+        self._kept: list[str] = []
+
+    def fileno(self) -> int:
+        return self._number
+
+    def write(self, text: str) -> None:
+        self._kept.append(text)
+
+    def flush(self) -> None:
+        """Write all, however long the terminal takes; a terminal that is gone ends the program."""
+        left = memoryview("".join(self._kept).encode(self._encoding, "backslashreplace"))
+        self._kept.clear()
+        while left:
+            try:
+                left = left[os.write(self._number, left) :]
+            except BlockingIOError:
+                select.select([], [self._number], [])
+            except OSError:
+                _hang_up()
+                return
+
+
+def _hang_up() -> None:
+    """Do what the kernel does to those whose controlling terminal is gone: this may be another."""
+    os.kill(os.getpid(), signal.SIGHUP)
 
 
 class Driver(LinuxDriver):
@@ -28,6 +64,35 @@ class Driver(LinuxDriver):
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
         self._told, self._tell = os.pipe()  # wakes the thread
+        self._file: Any = _Output(self._file)
+
+    @property
+    def has_terminal(self) -> bool:
+        """Whether the terminal is taken, and not given back: to leave it, or to be stopped."""
+        return self._writer_thread is not None and self._writer_thread.is_alive()
+
+    def write(self, data: str) -> None:
+        if self.has_terminal:  # what would be kept for later is painted anew later
+            super().write(data)
+
+    def suspend_application_mode(self) -> None:
+        if self.has_terminal:  # a second SIGTSTP makes the kernel forget the SIGCONT between
+            super().suspend_application_mode()
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """What the terminal says. LINES and COLUMNS may be of another one, or be exported and outlive a resize."""
+        try:
+            columns, lines = os.get_terminal_size(self.fileno)
+        except OSError:  # it is gone
+            columns = lines = 0
+        return columns or 80, lines or 24  # 0: a serial console, or ``docker exec``, that was not told
+
+    def _run_input_thread(self) -> None:
+        """Let an error end the UI as any other does; Textual's own way prints it over the screen, and ends with 0."""
+        try:
+            self.run_input_thread()
+        except Exception as error:
+            self._app.call_later(self._app._handle_exception, error)
 
     def run_input_thread(self) -> None:
         """Give the parser what comes, until ``exit_event`` is set."""
@@ -37,22 +102,20 @@ class Driver(LinuxDriver):
             waits = _ESCAPE_SECONDS if parser._timeout_time is not None else None  # nothing public tells
             ready, _, _ = select.select([self.fileno, self._told], [], [], waits)
             if self.fileno in ready:
-                data = self._read()
+                try:
+                    data = os.read(self.fileno, 4096)
+                except BlockingIOError:  # somebody else reads this terminal too, and was faster
+                    continue
+                except OSError:
+                    data = b""
                 if not data:
-                    os.kill(os.getpid(), signal.SIGHUP)  # what the kernel sends whose controlling terminal it was
+                    _hang_up()
                     return
                 if text := decode(data):  # "" is the end to the parser; here it is half a character
                     for event in parser.feed(text):
                         self.process_message(event)
             for event in parser.tick():
                 self.process_message(event)
-
-    def _read(self) -> bytes:
-        """What came; nothing if the terminal is gone."""
-        try:
-            return os.read(self.fileno, 4096)
-        except OSError:
-            return b""
 
     def disable_input(self) -> None:
         os.write(self._tell, b".")  # is there to be read until the thread has seen ``exit_event``

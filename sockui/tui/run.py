@@ -48,7 +48,7 @@ def run(config: Config, filter_text: str, namespace: str = "", texts: Replay | N
     _end_with_the_line(app)
     code = app.run(mouse=config.mouse)
     if app._exception is not None:  # Textual has no public way to learn what ended it
-        raise app._exception
+        raise getattr(app._exception, "error", app._exception)  # WorkerFailed tells of the error of a thread
     return code or 0
 
 

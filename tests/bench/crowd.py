@@ -85,9 +85,14 @@ class Crowd:
         """Seconds since the last socket was made that is not in TIME_WAIT."""
         return time.monotonic() - self._made_at
 
+    @property
+    def pid(self) -> int:
+        """A process in the crowd's network namespace."""
+        return self._holders[0].pid
+
     def enter(self) -> None:
         """Move this thread, and what it starts from now on, into the crowd's network namespace."""
-        enter_namespace(str(self._holders[0].pid))
+        enter_namespace(str(self.pid))
 
     def renew(self) -> bool:
         """Make the sockets in TIME_WAIT anew if they end soon; whether that was so."""
