@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
     from sockui.tui.subject import SocketSubject, Subject
     from sockui.tui.text_screen import TextScreen
     from sockui.view.table_view import TableView
+
+
+STAYING = 2
+"""Screens that are never closed: the first one, and the main one."""
 
 
 class Polled(Message):
@@ -185,6 +190,10 @@ class SockuiApp(PacedApp):
     def action_repaint(self) -> None:
         """Paint every cell again, whatever the terminal shows."""
         self.screen.refresh()
+
+    def pop_screen(self) -> AwaitComplete:
+        """Close the screen on top, but never the main one: clicks beside the palette close it once each."""
+        return super().pop_screen() if len(self.screen_stack) > STAYING else AwaitComplete.nothing()
 
     def _fatal_error(self) -> None:
         """Leave without a traceback on the screen; ``run`` raises what happened, and ``cli`` reports it."""

@@ -1,4 +1,4 @@
-"""The terminal: its keys, its size, what is written to it, and noticing that it is gone.
+"""The terminal: its keys, what is written to it, and noticing that it is gone.
 
 Owns reading and writing, each in a thread. Must not parse what is read: Textual does.
 """
@@ -78,14 +78,6 @@ class Driver(LinuxDriver):
     def suspend_application_mode(self) -> None:
         if self.has_terminal:  # a second SIGTSTP makes the kernel forget the SIGCONT between
             super().suspend_application_mode()
-
-    def _get_terminal_size(self) -> tuple[int, int]:
-        """What the terminal says. LINES and COLUMNS may be of another one, or be exported and outlive a resize."""
-        try:
-            columns, lines = os.get_terminal_size(self.fileno)
-        except OSError:  # it is gone
-            columns = lines = 0
-        return columns or 80, lines or 24  # 0: a serial console, or ``docker exec``, that was not told
 
     def _run_input_thread(self) -> None:
         """Let an error end the UI as any other does; Textual's own way prints it over the screen, and ends with 0."""

@@ -1,6 +1,6 @@
 """Running the UI in this process: what it takes of the process, and how it ends.
 
-Owns signals, NO_COLOR and the interpreter's switch interval. Must not show anything.
+Owns signals, what the environment says of the terminal, and the interpreter's switch interval. Must not show anything.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def run(config: Config, filter_text: str, namespace: str = "", texts: Replay | N
         os.environ["NO_COLOR"] = "1"
     else:
         os.environ.pop("NO_COLOR", None)  # a theme that was asked for outweighs it (config)
+    for name in ("COLUMNS", "LINES"):  # exported, they outlive a resize, or are of another terminal
+        os.environ.pop(name, None)
     sys.setswitchinterval(SWITCH_SECONDS)
     give_way = GivingWay()
     open_source = partial(_open, config, namespace, give_way) if texts is None else lambda: texts

@@ -279,6 +279,16 @@ def test_a_storm_of_keys_does_not_end_it(size: tuple[int, int], line: Open) -> N
     leave(ui)
 
 
+def test_clicks_beside_the_palette_close_no_more_than_it(line: Open) -> None:
+    ui = line()
+    ui.wait("every")
+    ui.send(":")
+    ui.wait("Bytes per second")
+    ui.send("\x1b[<0;1;36M\x1b[<0;1;36m" * 4)
+    ui.wait(lambda text: "Bytes per second" not in text and "q quit" in text)
+    clean_end(ui)
+
+
 def test_a_megabyte_pasted_into_the_filter_is_survived(line: Open) -> None:
     ui = line()
     ui.wait("every")
