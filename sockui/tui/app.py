@@ -193,7 +193,7 @@ class SockuiApp(PacedApp):
 
     def pop_screen(self) -> AwaitComplete:
         """Close the screen on top, but never the main one: clicks beside the palette close it once each."""
-        return super().pop_screen() if len(self.screen_stack) > STAYING else AwaitComplete.nothing()
+        return super().pop_screen() if len(self.screen_stack) > STAYING else AwaitComplete()
 
     def _fatal_error(self) -> None:
         """Leave without a traceback on the screen; ``run`` raises what happened, and ``cli`` reports it."""
@@ -318,6 +318,13 @@ class SockuiApp(PacedApp):
     def action_help(self) -> None:
         """Keys, the filter language, the columns, and the search over all knowledge."""
         self.search(self.explain)
+
+    def action_command_palette(self) -> None:
+        """Everything that a key does, and every topic, by name."""
+        from sockui.tui.palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
 
     def search(self, opened: Callable[[Topic], None]) -> None:
         """Help and search; ``opened`` is told which page is chosen."""

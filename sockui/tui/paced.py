@@ -22,6 +22,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from sockui.tui.driver import Driver
+from sockui.tui.ordered import OrderedApp
 
 QUESTION = "\x1b[6n"
 WORTH_ASKING = 1000
@@ -74,7 +75,7 @@ class CountingDriver(Driver):
         super().disable_input()
 
 
-class PacedApp(App[int]):
+class PacedApp(OrderedApp):
     """An app that paints as fast as its terminal shows it, and only while the terminal is in front.
 
     Keys are always taken; only paints wait. A terminal that neither answers nor reports its focus is painted at once.

@@ -5,13 +5,22 @@ Owns the matching. Must not open pages.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from math import inf
 
-from textual.command import Hit, Hits, Provider
+from textual.command import CommandPalette, Hit, Hits, Provider
 
 from sockui.knowledge import topics
 from sockui.knowledge.topics import Topic
+
+
+class Palette(CommandPalette):
+    """Textual's palette, in which a page key is no error before its list was painted."""
+
+    def _action_command_list(self, action: str) -> None:
+        with suppress(KeyError):  # the list does not know yet on which line a command is
+            super()._action_command_list(action)
 
 
 class TopicProvider(Provider):

@@ -92,7 +92,7 @@ def measure(seconds: float) -> Iterator[Row]:
         finally:
             line.close()
     yield Row("line: dropped, with SIGHUP and without", DROPS, "times", 0, f"all gone after at most {longest:.2f} s")
-    share = seconds / 3
+    yield tried("line: dropped in the midst of work, stopped, crashed", "tests/trust/test_line.py", seconds=seconds / 2)
     yield tried(
-        "line: dropped in the midst of work, stopped, resumed, crashed", "tests/trust/test_line.py", seconds=share
+        "line: terminals, sizes, environments, files, tools, keys", "tests/trust/test_terminals.py", seconds=seconds
     )

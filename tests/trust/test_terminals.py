@@ -279,6 +279,24 @@ def test_a_storm_of_keys_does_not_end_it(size: tuple[int, int], line: Open) -> N
     leave(ui)
 
 
+def test_keys_that_come_in_one_burst_do_what_they_do_one_by_one(line: Open) -> None:
+    ui = line()
+    ui.wait("every")
+    os.write(ui.child.fileno(), b"/state sync")  # s, t, a, e, y, n and c are commands where the focus was
+    ui.wait(" / state sync")
+    os.write(ui.child.fileno(), b"\x7f" * 10 + b"listen")
+    ui.wait(" / listen")
+    ui.send("\r")
+    ui.wait(lambda text: " / listen" not in text.splitlines()[2])
+    os.write(ui.child.fileno(), b"?")
+    ui.wait("Keys")
+    os.write(ui.child.fileno(), b"q:")
+    ui.wait("Bytes per second")
+    ui.send("\x1b")
+    ui.wait("q quit")
+    clean_end(ui)
+
+
 def test_clicks_beside_the_palette_close_no_more_than_it(line: Open) -> None:
     ui = line()
     ui.wait("every")
