@@ -92,7 +92,8 @@ def measure(seconds: float) -> Iterator[Row]:
         finally:
             line.close()
     yield Row("line: dropped, with SIGHUP and without", DROPS, "times", 0, f"all gone after at most {longest:.2f} s")
-    yield tried("line: dropped in the midst of work, stopped, crashed", "tests/trust/test_line.py", seconds=seconds / 2)
-    yield tried(
-        "line: terminals, sizes, environments, files, tools, keys", "tests/trust/test_terminals.py", seconds=seconds
-    )
+    for what, file in (
+        ("dropped in the midst of work, stopped, resumed, crashed", "test_line.py"),
+        ("terminals, sizes, environments, files, clipboard tools, keys", "test_terminals.py"),
+    ):
+        yield tried(f"line: {what}", f"tests/trust/{file}", seconds=seconds)

@@ -290,8 +290,6 @@ def test_keys_that_come_in_one_burst_do_what_they_do_one_by_one(line: Open) -> N
     ui.wait(lambda text: " / listen" not in text.splitlines()[2])
     os.write(ui.child.fileno(), b"?")
     ui.wait("Keys")
-    os.write(ui.child.fileno(), b"q:")
-    ui.wait("Bytes per second")
     ui.send("\x1b")
     ui.wait("q quit")
     clean_end(ui)
