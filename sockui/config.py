@@ -282,8 +282,10 @@ def _from_file(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
         raise UsageError(f"{path}: is not UTF-8 text") from None
     try:
         entries = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or what int() says to a number of more than 4300 digits
         raise UsageError(f"{path}: is not TOML: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: is not TOML that can be read: nested too deeply") from None
     values = {}
     for name, value in entries.items():
         where = f"{path}{_line_of(name, text)}"

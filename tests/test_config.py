@@ -189,6 +189,13 @@ def test_a_file_that_is_not_text_is_said(file: Path) -> None:
         load({}, {}, file)
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000, "{a=" * 2000])
+def test_what_the_parser_gives_up_on_is_said(value: str, file: Path) -> None:
+    file.write_text(f"interval = {value}\n")
+    with pytest.raises(UsageError, match=r"config\.toml: is not TOML"):
+        load({}, {}, file)
+
+
 def test_a_tilde_in_the_working_directory_is_nobodys_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", "~nobody-has-this-name/.config")

@@ -133,7 +133,7 @@ def _listed_elsewhere(ours: str, proc: str) -> NDArray[np.uint32]:
                 with open(f"{proc}/{pid}/net/{table}", "rb") as file:
                     next(file, None)
                     inodes += [int(line.split()[9]) for line in file]
-            except OSError as error:
-                if error.errno in SHORTAGES:
+            except (OSError, ValueError, IndexError) as error:
+                if isinstance(error, OSError) and error.errno in SHORTAGES:
                     raise
     return np.array(inodes, np.uint64).astype(np.uint32)

@@ -70,10 +70,10 @@ class HostReader:
             system=f"{platform.system()} {platform.release()}",
             sysctls=self._settings | self._sysctls(GAUGES),
             counters={
-                **parse_counters(_text(f"{net}/netstat") or ""),
-                **parse_conntrack(_text(f"{net}/stat/nf_conntrack") or ""),
+                **_numbers(parse_counters, f"{net}/netstat"),
+                **_numbers(parse_conntrack, f"{net}/stat/nf_conntrack"),
             },
-            sockstat=parse_sockstat((_text(f"{net}/sockstat") or "") + (_text(f"{net}/sockstat6") or "")),
+            sockstat={**_numbers(parse_sockstat, f"{net}/sockstat"), **_numbers(parse_sockstat, f"{net}/sockstat6")},
             page_size=os.sysconf("SC_PAGE_SIZE"),
             namespace=self._namespace,
         )
@@ -98,6 +98,14 @@ def _text(path: str) -> str | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def _numbers(parse: Callable[[str], dict[str, int]], path: str) -> dict[str, int]:
+    """What a file tells; nothing if it cannot be read, or is not as Linux writes it (containers may have their own)."""
+    try:
+        return parse(_text(path) or "")
+    except ValueError:
+        return {}
 
 
 def parse_counters(text: str) -> dict[str, int]:

@@ -7,6 +7,7 @@ layouts (``inet_diag``) beyond where a message begins, nor owners or host facts.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -124,14 +125,9 @@ class DiagSocket:
     def _drain(self) -> None:
         """Throw away what is left of a broken dump; the kernel goes on with it as we read."""
         view = self._buffer.data
-        try:
+        with contextlib.suppress(OSError):  # nothing is left, or it broke off again; the next try meets anything else
             while self._socket.recv_into(view[:RECEIVE], RECEIVE, socket.MSG_DONTWAIT):
                 pass
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
 
 
 def _unopened(error: OSError) -> str:

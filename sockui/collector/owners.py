@@ -271,7 +271,7 @@ class OwnerResolver:
         keep = ~np.isin(old.pid, reading.whole)
         for entries in reading.lost:
             keep[entries] = False
-        inode = np.array(reading.inodes, np.uint64).astype(np.uint32)  # inet_diag cuts them to 32 bits too
+        inode = np.array(reading.inodes, np.uint32)
         found = Holders(inode, np.array(reading.pids, np.int32), np.array(reading.fds, np.int32))
         wanted = _locate(inode, dump)[1]
         if wanted.any() or not keep.all():
@@ -317,9 +317,9 @@ def _socket_links(directory: int, names: Iterable[str]) -> tuple[int, list[int],
         except FileNotFoundError:  # closed since it was listed, or never open
             continue
         found += 1
-        if link.startswith("socket:["):
+        if link.startswith("socket:[") and link[8:-1].isdecimal():
             fds.append(int(name))
-            inodes.append(int(link[8:-1]))
+            inodes.append(int(link[8:-1]) & 0xFFFFFFFF)  # inet_diag cuts them to 32 bits too
     return found, fds, inodes
 
 

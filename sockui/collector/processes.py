@@ -140,9 +140,10 @@ class ProcessTable:
         with open(f"{self.proc}/{pid}/stat", "rb", buffering=0) as file:
             text = file.read(4096)
         fields = text[text.rfind(b")") + 2 :].split()
-        if len(fields) < 20:
-            raise ProcessLookupError(pid)
-        return int(fields[1]), int(fields[19])
+        try:
+            return int(fields[1]), int(fields[19])
+        except (IndexError, ValueError):  # it ended, or this /proc is not Linux's own
+            raise ProcessLookupError(pid) from None
 
     def _text(self, pid: int, name: str) -> str:
         """The text of a file of a process, undecodable bytes as surrogates; "" if it cannot be read."""
@@ -231,6 +232,6 @@ def parse_fd_limit(text: str) -> int | None:
     """The soft RLIMIT_NOFILE in the text of /proc/PID/limits; None if it is unlimited or not there."""
     for line in text.splitlines():
         if line.startswith("Max open files"):
-            soft = line.removeprefix("Max open files").split()[0]
-            return int(soft) if soft.isdecimal() else None
+            soft = line.removeprefix("Max open files").split()[:1]
+            return int(soft[0]) if soft and soft[0].isdecimal() and len(soft[0]) < 20 else None
     return None

@@ -60,7 +60,7 @@ def read_threads(pid: int, proc: str = "/proc") -> Threads | None:
                 continue
             wchans[_wchan(f"{tasks}/{name}/wchan")] += 1
             call = parse_call(_text(f"{tasks}/{name}/syscall"))
-        except OSError:  # it ended; or refused, or this kernel was built without the file
+        except (OSError, ValueError):  # it ended; or refused, or this kernel has no such file, or one of its own
             continue
         told += 1
         if call is not None:

@@ -8,6 +8,7 @@ Nothing here makes a Python object per socket: comparisons of text look at the d
 
 from __future__ import annotations
 
+import fnmatch
 import ipaddress
 import operator
 import re
@@ -288,8 +289,8 @@ def _wildcard(value: str) -> Callable[[str], bool]:
     if "*" not in value and "?" not in value:
         folded = value.casefold()
         return lambda text: text.casefold() == folded
-    pattern = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in value)
-    match = re.compile(pattern, re.IGNORECASE | re.DOTALL).fullmatch
+    pattern = fnmatch.translate(value.replace("[", "[[]"))  # tries no * twice: a title takes no more than its length
+    match = re.compile(pattern, re.IGNORECASE).match
     return lambda text: match(text) is not None
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 DEEPEST = 50  # conditions within conditions; a deeper one is a mistake, and would exhaust the stack
+MOST_WORDS = 250  # to search for: each takes some ms with every poll, and more is a text pasted by mistake
 _SIGNS = {"==": "=", "eq": "=", "ne": "!=", "neq": "!=", "gt": ">", "ge": ">=", "geq": ">="}
 _SIGNS |= {"lt": "<", "le": "<=", "leq": "<="}
 _NOT_READ = {"fwmark": "the mark of a socket", "autobound": "whether the kernel chose the port"}
@@ -69,6 +70,8 @@ def compile(text: str) -> Query:  # noqa: A001  # as re.compile
         raise _explain(text, error) from None
     except _Mistake as mistake:
         raise FilterError(text, mistake.position, mistake.hint) from None
+    if condition.words > MOST_WORDS:
+        raise FilterError(text, 0, f"a filter may search for {MOST_WORDS} words, this one has {condition.words:,}")
     return Query(text, condition.mask)
 
 
@@ -112,11 +115,12 @@ class _Mistake(Exception):  # noqa: N818  # becomes a FilterError where the whol
 
 
 class _Condition:
-    """One condition, or several joined by ``how``."""
+    """A condition: how many are within each other, and how many bare words are in it."""
 
-    def __init__(self, predicate: Predicate, depth: int = 0) -> None:
+    def __init__(self, predicate: Predicate, depth: int = 0, words: int = 0) -> None:
         self.mask = predicate
         self.depth = depth
+        self.words = words
 
 
 class _States(_Condition):
@@ -138,7 +142,7 @@ class _Joined(_Condition):
     """Conditions that must all hold, or one of which must; kept flat, however many there are."""
 
     def __init__(self, how: Callable[[Mask, Mask], Mask], parts: list[_Condition]) -> None:
-        super().__init__(self._evaluate, 1 + max(part.depth for part in parts))
+        super().__init__(self._evaluate, 1 + max(part.depth for part in parts), sum(part.words for part in parts))
         self.how = how
         self.parts = parts
 
@@ -169,16 +173,19 @@ class _Builder:
         if isinstance(left, _Joined) and left.how is how:
             left.parts.append(right)
             left.depth = max(left.depth, right.depth + 1)
+            left.words += right.words
             return left
         return _Joined(how, [left, right])
 
     def negation(self, children: list[Any]) -> _Condition:
         sign, condition = children
-        return self._deeper(sign, _Condition(lambda update: ~condition.mask(update), condition.depth + 1))
+        return self._deeper(
+            sign, _Condition(lambda update: ~condition.mask(update), condition.depth + 1, condition.words)
+        )
 
     def group(self, children: list[Any]) -> _Condition:
         bracket, condition = children
-        return self._deeper(bracket, _Condition(condition.mask, condition.depth))
+        return self._deeper(bracket, _Condition(condition.mask, condition.depth, condition.words))
 
     def _deeper(self, token: Token, condition: _Condition) -> _Condition:
         if condition.depth > DEEPEST:
@@ -220,7 +227,7 @@ class _Builder:
 
     def bare(self, children: list[Any]) -> _Condition:
         word = _unquote(children[0])
-        return _Condition(lambda update: search.contains(update, word))
+        return _Condition(lambda update: search.contains(update, word), words=1)
 
 
 def _unquote(token: Token) -> str:

@@ -145,7 +145,7 @@ def _by_executable(key: tuple[int, int, str], proc: str = "/proc") -> str:
     except (OSError, ValueError, OverflowError, struct.error):
         return UNKNOWN
     fields = stat[stat.rfind(b")") + 2 :].split()
-    return found if len(fields) > 19 and int(fields[19]) == started_ticks else UNKNOWN
+    return found if fields[19:20] == [b"%d" % started_ticks] else UNKNOWN
 
 
 def _built_by_go(file: BinaryIO) -> bool:

@@ -24,6 +24,7 @@ from sockui.view.column import Mask
 
 _OF_ENDPOINTS = frozenset(string.hexdigits.lower() + ".:[]*")  # an endpoint has no other characters
 _LONGEST_PORT = 5
+_LONGEST_ENDPOINT = 47  # an IPv6 address of 39 characters in brackets, a colon and a port
 _OCTETS = [str(octet) for octet in range(256)]
 
 
@@ -31,7 +32,7 @@ def contains(update: Update, word: str) -> Mask:
     """(n,) sockets of which a cell contains ``word``, without regard to case; ``-`` in a state counts as ``_``."""
     word = word.casefold()
     mask = _in_words(update, word) | column.held_by(update, _processes(update, word))
-    if _OF_ENDPOINTS.issuperset(word):
+    if len(word) <= _LONGEST_ENDPOINT and _OF_ENDPOINTS.issuperset(word):
         mask |= _in_endpoints(update, "local", word)
         mask |= _in_endpoints(update, "remote", word)
     return np.asarray(mask)
@@ -84,15 +85,14 @@ def _process_text(pid: int, process: Process | None) -> str:
 def _in_endpoints(update: Update, side: str, word: str) -> Mask:
     """Whether ``address:port`` contains the word: in the address, in the port, or across the colon between them."""
     ports = update.sockets[f"{side}_port"]
-    texts = _port_texts()
     mask = _in_addresses(update, side, word, at_end=False)
     if len(word) <= _LONGEST_PORT:
-        mask |= np.array([word in text for text in texts], np.bool_)[ports]
+        mask |= _ports_with(word)[ports]
     for position in (position for position, character in enumerate(word) if character == ":"):
         head, tail = word[:position], word[position + 1 :]
         ends = _in_addresses(update, side, head, at_end=True)
         if tail:
-            ends &= np.array([text.startswith(tail) for text in texts], np.bool_)[ports]
+            ends &= _ports_beginning(tail)[ports]
         mask |= ends
     if side == "remote":
         mask = np.where(update.sockets["remote_port"] == 0, word in "*", mask)
@@ -103,6 +103,18 @@ def _in_endpoints(update: Update, side: str, word: str) -> Mask:
 def _port_texts() -> list[str]:
     """Every port as it is shown; made once: looking through all of them costs less than finding those in use."""
     return ["*", *map(str, range(1, 1 << 16))]
+
+
+@functools.lru_cache(64)
+def _ports_with(word: str) -> Mask:
+    """Which ports contain the word; kept, for a filter is asked again with every poll."""
+    return np.array([word in text for text in _port_texts()], np.bool_)
+
+
+@functools.lru_cache(64)
+def _ports_beginning(word: str) -> Mask:
+    """Which ports begin with the word."""
+    return np.array([text.startswith(word) for text in _port_texts()], np.bool_)
 
 
 def _in_addresses(update: Update, side: str, word: str, *, at_end: bool) -> Mask:

@@ -84,6 +84,18 @@ def test_files_of_any_length_are_read_whole_and_what_cannot_be_read_is_absent(tm
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
+def test_a_file_that_is_not_as_linux_writes_it_is_absent_and_the_others_are_told(tmp_path: Path) -> None:
+    net = tmp_path / "thread-self/net"
+    (net / "stat").mkdir(parents=True)
+    (net / "netstat").write_text("TcpExt: ListenOverflows\nTcpExt: many\n\n")
+    (net / "stat/nf_conntrack").write_text("entries drop\nx y\n")
+    (net / "sockstat").write_text("TCP: inuse 5 orphan 0\n\n")
+    (net / "sockstat6").write_text("TCP6: inuse 2\n")
+    told = HostReader(str(tmp_path)).read()
+    assert told.counters == {}
+    assert told.sockstat == {"TCP6.inuse": 2}
+
+
 def test_settings_are_read_again_after_ten_seconds(tmp_path: Path) -> None:
     now = [100.0]
     reader = HostReader(fake_proc(tmp_path, "60"), clock=lambda: now[0])

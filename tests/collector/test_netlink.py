@@ -107,6 +107,11 @@ def test_an_overrun_begins_the_dump_again(ask: Ask) -> None:
     assert (cookies(rows), kernel.requests) == ([1, 2], 2)
 
 
+def test_an_error_while_the_rest_is_thrown_away_is_met_by_the_next_try(ask: Ask) -> None:
+    overrun, no_memory = OSError(errno.ENOBUFS, "overrun"), OSError(errno.ENOMEM, "no memory")
+    assert len(ask([overrun, no_memory], [message(1) + done()])[0]) == 1
+
+
 def test_a_message_cut_off_by_the_buffer_begins_the_dump_again(ask: Ask) -> None:
     rows, kernel = ask([message(1) + bytes(netlink.RECEIVE)], [message(1), done()])
     assert (cookies(rows), kernel.requests) == ([1], 2)

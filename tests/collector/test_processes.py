@@ -174,6 +174,20 @@ def test_limits(text: str, expected: int | None) -> None:
     assert parse_fd_limit(text) == expected
 
 
+@pytest.mark.parametrize("stat", [b"", b"7 (a", b"7 (a) S x 1", b"7 (a) S" + b" x" * 20, b"7 (a) S 1" + b" 9" * 17])
+def test_a_process_whose_stat_cannot_be_read_is_none_and_the_others_are_seen(tmp_path: Path, stat: bytes) -> None:
+    for pid, text in ((1, b"1 (init) S 0" + b" 0" * 17 + b" 5"), (7, stat)):
+        (tmp_path / f"{pid}/fd").mkdir(parents=True)
+        (tmp_path / f"{pid}/stat").write_bytes(text)
+    (tmp_path / "1/limits").write_text("Max open files\n")
+    table = ProcessTable(str(tmp_path))
+    table.refresh()
+    assert list(table.seen) == [1]
+    first = table.get(1)
+    assert first is not None
+    assert (first.started_ticks, first.fd_limit) == (5, None)
+
+
 def test_ancestors_come_along(table: ProcessTable) -> None:
     script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {READY!r}])"
     with child(script) as parent:

@@ -324,6 +324,33 @@ def test_long_and_deep_filters_work(host: Update) -> None:
     assert rows("not (" * 49 + "pid = 4312" + ")" * 49, host) == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_text_pasted_by_mistake_is_refused_and_as_many_words_as_allowed_are_found(host: Update) -> None:
+    assert query.compile("443 " * query.MOST_WORDS).mask(host).any()
+    for text in ("a " * (query.MOST_WORDS + 1), "(a or b) not c pid = 1 " * query.MOST_WORDS):
+        with pytest.raises(FilterError, match=f"may search for {query.MOST_WORDS} words"):
+            query.compile(text)
+
+
+def test_stars_take_no_more_time_than_the_command_line_is_long(
+    make_update: MakeUpdate, make_process: MakeProcess
+) -> None:
+    """A process may call itself anything; trying each star at each place would not end."""
+    process = make_process(4312, cmdline=("a" * 60_000,))
+    update = make_update([{"pid": 4312}], [process])
+    assert not query.compile("command = *a*a*a*a*a*a*a*b").mask(update).any()
+    assert query.compile("command = *a*a*a*a").mask(update).all()
+
+
+def test_brackets_in_a_value_are_text(make_update: MakeUpdate, make_process: MakeProcess) -> None:
+    update = make_update([{"pid": 4312}], [make_process(4312, name="[a]")])
+    assert query.compile("process = [a*").mask(update).all()
+    assert not query.compile("process = '[[]*'").mask(update).any()
+
+
+def test_a_long_word_of_digits_and_colons_is_looked_for_once(host: Update) -> None:
+    assert not query.compile(f"'{':1024' * 2000}'").mask(host).any()
+
+
 def test_a_process_that_is_gone_is_still_found_by_its_pid(make_update: MakeUpdate) -> None:
     assert rows("pid = 77", make_update([{"pid": 77}, {"pid": 78}])) == [0]
 
