@@ -24,7 +24,7 @@ from sockui.collector.linux import NetlinkCollector
 from sockui.collector.netlink import DiagSocket
 from sockui.errors import NetlinkError
 from sockui.model import Owner, Protocol
-from tests.e2e.test_program import Terminal
+from tests.screen import Terminal
 from tests.trust import preload, seccomp
 from tests.trust.seccomp import Refused, refusing
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_program import Terminal
+from tests.screen import Terminal
 from tests.trust.test_faults import NOBODY, ROOT, needs_root
 
 pytestmark = [
@@ -217,17 +217,13 @@ def test_headless_it_asks_the_kernel_and_does_nothing_else(command: list[str], c
 @needs_strace
 @pytest.mark.pty
 def test_on_screen_it_asks_the_kernel_and_keeps_what_is_copied_for_its_user_alone(
-    connection: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connection: int, tmp_path: Path
 ) -> None:
-    log, home, traced_python = tmp_path / "log", tmp_path / "home", tmp_path / "python"
+    log, home = tmp_path / "log", tmp_path / "home"
     home.mkdir()
-    strace = shlex.join([*STRACE, "-o", str(log), sys.executable])
-    traced_python.write_text(f'#!/bin/sh\nexec {strace} "$@"\n')
-    traced_python.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(traced_python))
     environ = {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"), "SOCKUI_VIEW": "sockets"}
     environ |= {"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22", "PYTHONDONTWRITEBYTECODE": "1", "SOCKUI_INTERVAL": "0.5"}
-    ui = Terminal([near(connection)], (120, 36), environ)
+    ui = Terminal([near(connection)], (120, 36), environ, (*STRACE, "-o", str(log), *SOCKUI))
     try:
         ui.wait("3 match")
         for keys, shown in (
