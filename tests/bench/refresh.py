@@ -17,6 +17,7 @@ from itertools import pairwise
 
 import psutil
 
+from sockui.allocation import give_large_arrays_back
 from sockui.collector import inet_diag
 from sockui.collector.linux import DUMPS, FEWER_DUMPS, NetlinkCollector
 from sockui.collector.netlink import NETLINK_SOCK_DIAG, RECEIVE
@@ -70,6 +71,7 @@ class Refresh:
     """What the poller does at every tick, and how much of it was what."""
 
     def __init__(self) -> None:
+        give_large_arrays_back()  # as the poller does
         self._collector = NetlinkCollector()
         self._tracker = Tracker()
         self._diagnosis = Diagnosis()

@@ -24,7 +24,7 @@ from sockui.collector.endings import EndingReader
 from sockui.collector.linux import DUMPS, FEWER_DUMPS
 from sockui.collector.netlink import NETLINK_SOCK_DIAG, RECEIVE, DiagSocket
 from sockui.errors import NetlinkError
-from sockui.model import Protocol, empty_sockets
+from sockui.model import Protocol, SocketArray, empty_sockets
 from sockui.model.endings import settled
 from tests.actions.scenes import Network
 
@@ -384,7 +384,7 @@ class Hearing:
         for protocol, each in played.items():
             kernel = Kernel(lambda _: [])  # never sent to
             kernel.answers = each[::-1]
-            reader._listeners[protocol] = kernel
+            reader._listeners[protocol] = kernel  # type: ignore[assignment]  # what is asked of it is a socket's
             reader._drops[protocol] = 0
         sent = sum(len(one) for each in played.values() for one in each if isinstance(one, bytes))
         before, after = random.choice(self._before), random.choice(self._before)
@@ -396,7 +396,7 @@ class Hearing:
             assert len(judged.facts) == len(heard.facts)
 
 
-def _decoded(messages: list[bytes], protocol: Protocol) -> np.ndarray:  # type: ignore[type-arg]
+def _decoded(messages: list[bytes], protocol: Protocol) -> SocketArray:
     if not messages:
         return empty_sockets()
     buffer = np.frombuffer(b"".join(messages), np.uint8)
