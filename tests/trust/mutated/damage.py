@@ -68,6 +68,6 @@ def damaged(data: bytes, random: Random, odd: Sequence[bytes] = ODD) -> bytes:
         elif kind == 6:
             del text[at:]
         elif random.random() < 0.2:
-            piece = bytes(text[at : min(end, at + random.randint(1, 8))]) or random.choice(odd)
+            piece = bytes(text[at : min(end, at + random.randint(1, 8))]) or b"x"
             text[at:at] = piece * (REPEATED // len(piece))
     return bytes(text)

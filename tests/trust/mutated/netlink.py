@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -382,7 +382,7 @@ class Hearing:
             protocol: list(datagrams(mutated(messages, random), random)) for protocol, messages in self.messages.items()
         }
         for protocol, each in played.items():
-            kernel = Kernel(lambda _: [])  # never sent to
+            kernel: Any = Kernel(lambda _: [])  # never sent to
             kernel.answers = each[::-1]
             reader._listeners[protocol] = kernel  # type: ignore[assignment]  # what is asked of it is a socket's
             reader._drops[protocol] = 0
