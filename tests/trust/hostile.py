@@ -9,10 +9,12 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from tests.e2e.terminal import Terminal
 from tests.trust.attack import outputs, tour
 from tests.trust.attack.commands import PLAIN, Pair, pairs
 from tests.trust.attack.scene import Scene, scene
@@ -54,14 +56,21 @@ def _row(what: str, unit: str, tried: Iterable[tuple[int, list[str]]], note: str
 def on_a_terminal(made: Scene, home: Path, until: float, most: int = 1000) -> Iterator[tuple[int, list[str]]]:
     """Everything about all processes, then about one after the other, the first in any case."""
     with tour.terminal(made, home, tour.LARGE) as ui:
-        seen = tour.about_all(ui)
-        unseen = [name for name in made.pids if name[:1] == b"q" and name[:4] not in ui.raw]
-        yield seen, [*foreign(ui.raw), *(f"{name!r} was not shown" for name in unseen)]
+        yield _seen(ui, partial(tour.about_all, ui))
+        yield 0, [f"{name!r} was not shown" for name in made.pids if name[:1] == b"q" and name[:4] not in ui.raw]
     for number, name in enumerate(islice(made.pids, most)):
         if number and time.monotonic() > until:
             return
         with tour.terminal(made, home, tour.USUAL, tour.one_of(name, made), SOCKUI_VIEW="sockets") as ui:
-            yield tour.about(ui, name, made), list(foreign(ui.raw))
+            yield _seen(ui, partial(tour.about, ui, name, made))
+
+
+def _seen(ui: Terminal, go: Callable[[], int]) -> tuple[int, list[str]]:
+    """Views that were seen, and what is wrong with what was written meanwhile: a garbled screen ends the way early."""
+    try:
+        return go(), list(foreign(ui.raw))
+    except AssertionError as error:
+        return 1, [*foreign(ui.raw), str(error).partition(";")[0]]
 
 
 def printed(made: Scene, home: Path) -> Iterator[tuple[int, list[str]]]:
