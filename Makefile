@@ -11,10 +11,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 run: .venv/installed  ## look at this host: make run, make run ARGS="list state close-wait"
 	@$(BIN)/sockui $(ARGS)
 
-test: .venv/developing  ## every test; what is skipped is listed with the reason
+test: .venv/developing  ## every test but the long ones of make trust; what is skipped is listed with the reason
 	@status=0; \
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "not kernel and not pty" || status=$$?; \
-	$(BIN)/pytest -m "kernel or pty" || status=$$?; \
+	$(BIN)/pytest -m "(kernel or pty) and not long" || status=$$?; \
 	exit $$status
 
 lint: .venv/developing  ## style, types and the layers

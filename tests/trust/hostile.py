@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from tests.e2e.terminal import Terminal
+from tests.screen import Terminal
 from tests.trust.attack import outputs, tour
 from tests.trust.attack.commands import PLAIN, Pair, pairs
 from tests.trust.attack.scene import Scene, scene

@@ -182,6 +182,7 @@ def test_a_shell_that_is_hung_up_takes_it_along(line: Open) -> None:
     ui.emptied()
 
 
+@pytest.mark.long
 def test_a_terminal_that_may_not_block_is_waited_for(line: Open) -> None:
     code = "import os, sys; os.set_blocking(0, False); os.execv(sys.argv[1], sys.argv[1:])"
     ui = line(command=(sys.executable, "-c", code, *SOCKUI), size=(200, 60))
@@ -279,6 +280,7 @@ def test_in_the_background_it_waits_to_be_taken_to_the_front(line: Open) -> None
     ui.wait("READY>")
 
 
+@pytest.mark.long
 def test_stopped_and_resumed_from_outside_again_and_again(line: Open) -> None:
     ui = line()
     ui.wait("every")

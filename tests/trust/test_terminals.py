@@ -87,6 +87,7 @@ ENVIRONMENTS: dict[str, Sequence[Mapping[str, str | None]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ENVIRONMENTS)
 def test_it_runs_in_odd_environments(kind: str, line: Open) -> None:
     def run(environ: Mapping[str, str | None]) -> None:
@@ -136,6 +137,7 @@ def resize(ui: Line, columns: int, lines: int) -> None:
         ui.screen.resize(lines, columns)
 
 
+@pytest.mark.long
 def test_a_storm_of_sizes_ends_in_a_right_picture(line: Open) -> None:
     ui = line()
     ui.wait("every")
@@ -155,6 +157,7 @@ def test_a_storm_of_sizes_ends_in_a_right_picture(line: Open) -> None:
     clean_end(ui)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (500, 200)], ids=str)
 def test_any_size_at_the_start(size: tuple[int, int], line: Open) -> None:
     ui = line(size=size)
@@ -264,6 +267,7 @@ LEAVES = b"q\x03\x1a"
 """Keys that end or stop it on purpose."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(80, 24), (20, 5), (200, 60)], ids=str)
 def test_a_storm_of_keys_does_not_end_it(size: tuple[int, int], line: Open) -> None:
     seed = random.randrange(1 << 32)
@@ -305,6 +309,7 @@ def test_clicks_beside_the_palette_close_no_more_than_it(line: Open) -> None:
     clean_end(ui)
 
 
+@pytest.mark.long
 def test_a_megabyte_pasted_into_the_filter_is_survived(line: Open) -> None:
     ui = line()
     ui.wait("every")
