@@ -384,7 +384,7 @@ class Hearing:
         for protocol, each in played.items():
             kernel: Any = Kernel(lambda _: [])  # never sent to
             kernel.answers = each[::-1]
-            reader._listeners[protocol] = kernel  # type: ignore[assignment]  # what is asked of it is a socket's
+            reader._listeners[protocol] = kernel
             reader._drops[protocol] = 0
         sent = sum(len(one) for each in played.values() for one in each if isinstance(one, bytes))
         before, after = random.choice(self._before), random.choice(self._before)
