@@ -4,11 +4,13 @@ Owns reading /proc/PID/fd. Must not judge or talk to netlink; what is not seen i
 
 A walk over every descriptor of the host costs more than the whole dump, so a process is read again only when its
 books do not balance: what it has open (st_size of /proc/PID/fd) is no longer the sockets known here plus the other
-descriptors it had. A slice of the known entries is checked in every poll for what that cannot notice.
+descriptors it had. For what that cannot notice, a slice of the known entries is checked in every poll, and some
+processes are looked at in turn: one descriptor closed and another come leaves as many open.
 """
 
 from __future__ import annotations
 
+import bisect
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,13 +21,14 @@ from numpy.typing import NDArray
 
 from sockui.collector.coverage import coverage
 from sockui.collector.processes import ProcessTable, with_ancestors
-from sockui.model import Coverage, Holders, Known, Owner, Process, Protocol, SocketArray, State
+from sockui.collector.queued import fill_queued
+from sockui.model import Coverage, Holders, Known, Owner, Process, SocketArray
 from sockui.model.sockets import PIECE, columns
 
-_QUEUED_STATES = (State.ESTABLISHED, State.CLOSE_WAIT, State.SYN_RECV)  # SYN_RECV: TCP Fast Open
-_WILDCARDS = (0, 0xFFFF << 32)  # low halves of :: and ::ffff:0.0.0.0
 _MANY = 256  # sockets from which on a process is not read whole again for every change
 _CHECKED = 500  # known entries checked in every poll, 1.5 ms
+_IN_TURN = 200  # descriptors of processes looked at in turn in every poll, 0.6 ms ...
+_PROCESSES_IN_TURN = 20  # ... and so many processes
 _LONGEST_WAIT = 64  # polls between two searches for an inode that nobody holds
 
 
@@ -74,6 +77,7 @@ class OwnerResolver:
         self._counts: dict[int, int] = {}  # pid -> entries in _holders
         self._books: dict[int, _Books] = {}
         self._cursor = 0  # next entry to check
+        self._turn = 0  # pid after which it is the next one's turn
         self._absent = np.empty(0, np.uint32)  # inodes without a holder, sorted
         self._wait = np.empty(0, np.int64)  # polls between searches for each; 0: not searched everywhere yet
         self._due = np.empty(0, np.int64)  # poll of the next search
@@ -161,7 +165,7 @@ class OwnerResolver:
         """Read the processes that changed, then, while inodes are unknown, those that may hold them."""
         seen = self._processes.seen
         reading = _Reading()
-        moved = self._check()
+        moved = self._check() | self._in_turn()
         for pid in [*moved, *self._changed(), *(seen.keys() - self._books.keys())]:
             self._read(pid, reading, trust=pid not in moved)
 
@@ -220,6 +224,34 @@ class OwnerResolver:
             if link != f"socket:[{inode}]":
                 moved.add(pid)
         return moved
+
+    def _in_turn(self) -> set[int]:
+        """Look at the next processes; those that hold other sockets than are known."""
+        known, unlisted, seen = self._holders, self._unlisted, self._processes.seen
+        pids = sorted(self._books)
+        first = bisect.bisect_right(pids, self._turn)
+        left, changed = _IN_TURN, set()
+        for pid in (pids[first:] + pids[:first])[:_PROCESSES_IN_TURN]:
+            if left <= 0:
+                break
+            self._turn = pid
+            left -= seen[pid].fd_count or 1
+            ours = known.only(known.pid == pid)
+            many = len(ours.inode) >= _MANY
+            others = unlisted.only(unlisted.pid == pid)
+            expected = others if many else ours.joined(others)
+            try:
+                directory = os.open(f"{self._proc}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    fds, inodes, lost = _read_links(directory, ours.fd[: len(ours.fd) * many])
+                finally:
+                    os.close(directory)
+            except OSError:  # it ended, or its books say why it cannot be read
+                continue
+            found = set(zip(fds, (inode & 0xFFFFFFFF for inode in inodes), strict=True))
+            if lost.any() or found != set(zip(expected.fd.tolist(), expected.inode.tolist(), strict=True)):
+                changed.add(pid)
+        return changed
 
     # --- reading descriptors ---------------------------------------------------------------------
 
@@ -321,44 +353,6 @@ def _socket_links(directory: int, names: Iterable[str]) -> tuple[int, list[int],
             fds.append(int(name))
             inodes.append(int(link[8:-1]) & 0xFFFFFFFF)  # inet_diag cuts them to 32 bits too
     return found, fds, inodes
-
-
-def fill_queued(sockets: SocketArray, candidates: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Give connections that wait for accept() their listener's columns; ``owner`` of each listener without a pid.
-
-    A child has its listener's family, and its device if the listener is bound to one. Of several listeners
-    that fit, one with the same address goes before a wildcard, one bound to a device before one that is not,
-    and in a SO_REUSEPORT group, where the kernel does not tell, the one with the longest queue.
-    """
-    rows = np.flatnonzero(candidates)
-    rows = rows[np.isin(sockets["state"][rows], _QUEUED_STATES) & ((sockets["known"][rows] & Known.MINI) == 0)]
-    rows = rows[sockets["protocol"][rows] == Protocol.TCP]
-    if not len(rows):
-        return np.empty(0, np.uint8)
-    rows = rows[np.argsort(sockets["local_port"][rows])]
-    ports = sockets["local_port"][rows].astype(np.int64)
-    listening = np.flatnonzero(sockets["state"] == State.LISTEN)
-    listening = listening[np.isin(sockets["local_port"][listening], ports)]
-    specific = (sockets["local_high"][listening] != 0) | ~np.isin(sockets["local_low"][listening], _WILDCARDS)
-    order = np.lexsort((sockets["recv_queue"][listening], sockets["interface"][listening] != 0, specific))
-    listener = np.full(len(rows), -1, np.intp)
-    for index, own_address in zip(listening[order].tolist(), specific[order].tolist(), strict=True):
-        row = sockets[index]
-        first, last = np.searchsorted(ports, [int(row["local_port"]), int(row["local_port"]) + 1])
-        group = rows[first:last]
-        fits = sockets["family"][group] == row["family"]
-        if own_address:
-            fits &= sockets["local_high"][group] == row["local_high"]
-            fits &= sockets["local_low"][group] == row["local_low"]
-        if row["interface"]:
-            fits &= sockets["interface"][group] == row["interface"]
-        listener[first:last][fits] = index  # a better one comes later and overwrites it
-    rows, listener = rows[listener >= 0], listener[listener >= 0]
-    for name in ("pid", "fd", "holders"):
-        sockets[name][rows] = sockets[name][listener]
-    sockets["owner"][rows] = Owner.LISTENER
-    unnamed: NDArray[np.uint8] = sockets["owner"][listener[sockets["pid"][listener] == 0]]
-    return unnamed
 
 
 def _locate(values: NDArray[np.uint32], among: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

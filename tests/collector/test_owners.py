@@ -39,6 +39,15 @@ os.close(int(sys.argv[1]))
 print("closed", flush=True)
 sys.stdin.read()
 """
+EXCHANGER = """
+import os, sys
+other = os.open("/dev/null", os.O_RDONLY)
+print("ready", flush=True)
+sys.stdin.readline()
+os.dup2(int(sys.argv[1]), other)
+print(other, flush=True)
+sys.stdin.read()
+"""
 RECEIVER = """
 import array, socket, sys
 channel = socket.socket(fileno=int(sys.argv[1]))
@@ -325,6 +334,30 @@ def test_of_many_shared_sockets_one_closed_in_one_process_is_dropped_there(
         assert poll().holders.of(inode) == [(os.getpid(), fd)]
 
 
+@pytest.mark.parametrize("more", [0, 300])  # whether the process has so many sockets that it is not read whole
+def test_a_descriptor_that_became_another_holder_while_as_many_stay_open_is_found_in_turn(
+    poll: Poll, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owners, "_CHECKED", 0)
+    with contextlib.ExitStack() as stack:
+        ends = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(1 + more)]
+        for end in ends:
+            end.bind(("127.0.0.1", 0))
+        fd, inode = ends[0].fileno(), inode_of(ends[0])
+        other = stack.enter_context(child(EXCHANGER, str(fd), pass_fds=tuple(end.fileno() for end in ends)))
+        sockets = made([inode_of(end) for end in ends])  # nothing else, and so nobody is sought
+        for _ in range(TURNS + 1):  # a young process is read again some times
+            assert len(poll(sockets).holders.of(inode)) == 2
+        assert other.stdin is not None
+        other.stdin.write("exchange\n")
+        other.stdin.flush()
+        third = (other.pid, int(line(other)))
+        deadline = time.monotonic() + 10
+        while third not in poll(sockets).holders.of(inode):
+            assert time.monotonic() < deadline
+        assert set(poll(sockets).holders.of(inode)) == {(os.getpid(), fd), (other.pid, fd), third}
+
+
 @pytest.mark.parametrize(
     ("address", "family", "client"),
     [
@@ -447,6 +480,7 @@ def test_an_inode_that_just_came_is_unknown_until_the_whole_host_was_searched(po
 def test_an_inode_that_nobody_holds_is_searched_for_less_and_less_often(
     poll: Poll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(owners, "_IN_TURN", 0)
     with child(HOLDER) as other:
         reads: list[int] = []
         real = os.open

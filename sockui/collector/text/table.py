@@ -14,7 +14,7 @@ from operator import gt, methodcaller
 import numpy as np
 from numpy.typing import NDArray
 
-from sockui.collector.owners import fill_queued
+from sockui.collector.queued import fill_queued
 from sockui.collector.text.endpoint import V4, Endpoint
 from sockui.model import (
     SOCKET,
