@@ -152,6 +152,8 @@ def _nobody(facts: FindingFacts) -> str:
     if facts.oldest is None or facts.finding.pid:
         return ""
     owners, numbers = np.unique(facts.update.sockets["owner"][facts.finding.rows], return_counts=True)
+    if len(owners) == 1 and facts.finding.processes > 1:
+        return f"{count(facts.finding.processes)}, each with some of them"
     if len(owners) == 1:
         return "; ".join(evidence.owner(facts.oldest))
     named = {

@@ -33,7 +33,7 @@ _PARTS = frozenset({"source_high", "source_low", "started"})
 """Values of rules that are not shown as they are."""
 _PHRASES = {
     "addresses": ("sources", "address", "addresses"),
-    "others_stand": ("established", "other connection to it stands", "other connections to it stand"),
+    "others_stand": ("established", "other connection there stands", "other connections there stand"),
     "datagrams": ("drops", "datagram", "datagrams"),
     "drops_named": ("drops", "SYN or ACK", "SYNs and ACKs"),
     "drops_total_named": ("drops_total", "SYN or ACK", "SYNs and ACKs"),

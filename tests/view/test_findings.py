@@ -18,7 +18,7 @@ from sockui.view import finding_facts, findings
 from sockui.view.finding_facts import FindingFacts
 from sockui.view.findings import markdown, say, title
 from tests.diagnosis.conftest import Ward, process
-from tests.view.finding_scenes import LISTEN, SCENES, leak, renamed, scene, told, whole
+from tests.view.finding_scenes import LISTEN, SCENES, leak, poll, renamed, scene, told, whole
 
 RULES = finding_words.rules()
 NAMES = sorted(SCENES)
@@ -45,6 +45,20 @@ def test_every_variant_is_said_in_some_scene(rule: str) -> None:
     missing = [variant.text for variants in texts for variant in variants if variant not in seen]
     assert not missing
     assert {line.name for line in known.evidence} <= lines
+
+
+def test_what_many_small_groups_share_is_said_without_an_endpoint_or_a_process() -> None:
+    out: dict[str, Any] = {"local_port": 50_000, "remote_port": 5432}
+    rows = [leak(1, pid=1000 + n, remote=f"10.1.{n >> 8}.{n & 255}", **out)[0] for n in range(300)]
+    found = poll(*rows)
+    said = say(found, found.items[0])
+    assert said.summary.startswith("300 processes: 300 sockets in CLOSE_WAIT to 300 addresses for ")
+    assert (said.process, said.where) == ("", "")
+    assert ("Process", "300, each with some of them") in said.evidence
+    for row in rows:
+        row["pid"] = 4312
+    found = poll(*rows)
+    assert say(found, found.items[0]).summary.startswith("java 4312: 300 sockets in CLOSE_WAIT to 300 addresses for ")
 
 
 @pytest.mark.parametrize("rule", RULES)
