@@ -56,13 +56,15 @@ def _row(what: str, unit: str, tried: Iterable[tuple[int, list[str]]], note: str
 def on_a_terminal(made: Scene, home: Path, until: float, most: int = 1000) -> Iterator[tuple[int, list[str]]]:
     """Everything about all processes, then about one after the other, the first in any case."""
     with tour.terminal(made, home, tour.LARGE) as ui:
-        yield _seen(ui, partial(tour.about_all, ui))
-        yield 0, [f"{name!r} was not shown" for name in made.pids if name[:1] == b"q" and name[:4] not in ui.raw]
+        yield _seen(ui, partial(tour.about_all, ui, made))
     for number, name in enumerate(islice(made.pids, most)):
         if number and time.monotonic() > until:
-            return
+            break
         with tour.terminal(made, home, tour.USUAL, tour.one_of(name, made), SOCKUI_VIEW="sockets") as ui:
             yield _seen(ui, partial(tour.about, ui, name, made))
+
+    kept = list((home / "state/sockui").iterdir())
+    yield len(kept), [f"{path.name}: {each}" for path in kept for each in foreign(path.read_bytes())]
 
 
 def _seen(ui: Terminal, go: Callable[[], int]) -> tuple[int, list[str]]:
@@ -70,7 +72,7 @@ def _seen(ui: Terminal, go: Callable[[], int]) -> tuple[int, list[str]]:
     try:
         return go(), list(foreign(ui.raw))
     except AssertionError as error:
-        return 1, [*foreign(ui.raw), str(error).partition(";")[0]]
+        return 1, [*foreign(ui.raw), str(error).partition("; the screen")[0]]
 
 
 def printed(made: Scene, home: Path) -> Iterator[tuple[int, list[str]]]:

@@ -19,7 +19,7 @@ from tests.trust.attack.written import foreign
 from tests.trust.hostile import on_a_terminal, pasted, printed
 
 pytestmark = [pytest.mark.kernel, pytest.mark.pty]
-EVERY = 3
+EVERY = 6
 """Of the names; which ones differs from minute to minute."""
 
 

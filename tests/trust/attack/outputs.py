@@ -39,7 +39,7 @@ def commands(made: Scene) -> list[list[str]]:
         for port in ports
         for form in ("text", "markdown", "html", "man")
     ]
-    return [["list", "--format", "table"], ["list", "--format", "markdown"], *listed, *found, *told]
+    return [["list", "--format", "table"], *listed, *found, *told]
 
 
 def printed(made: Scene, home: Path, arguments: list[str]) -> str:

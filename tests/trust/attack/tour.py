@@ -16,7 +16,7 @@ from tests.trust.attack.scene import LIMITS, Scene
 ENTER, ESCAPE, DOWN = "\r", "\x1b", "\x1b[B"
 
 OSC52 = b"\x1b]52;c;"
-LARGE, USUAL = (200, 100), (120, 36)
+LARGE, USUAL = (200, 140), (120, 36)
 """The one shows every process at once; the other is quick to read."""
 
 
@@ -42,18 +42,22 @@ def terminal(made: Scene, home: Path, size: tuple[int, int], *arguments: str, **
             opened.child.close(force=True)
 
 
-def about_all(ui: Terminal) -> int:
+def about_all(ui: Terminal, made: Scene) -> int:
     """Go through what is about every process at once; how many views were seen."""
     ui.wait(re.compile(r"[1-9]\d* (?:critical|warning)").search)
     ui.wait("Enter its sockets")
-    return _through(ui, ABOUT_ALL)
+    screens = _through(ui, ABOUT_ALL)
+    together = "".join(screens)
+    unseen = [name for name in made.pids if name[:1] == b"q" and name[:4].decode() not in together]
+    assert not unseen, f"{unseen} are on no screen"
+    return len(screens)
 
 
 def about(ui: Terminal, name: bytes, made: Scene) -> int:
     """Go through what is about one process; sockui was started with :func:`one_of` it."""
     ui.wait("1 match")
     ui.wait(lambda text: f":{made.ports[name]}" in text)
-    return _through(ui, ABOUT_EACH)
+    return len(_through(ui, ABOUT_EACH))
 
 
 def one_of(name: bytes, made: Scene) -> str:
@@ -101,20 +105,26 @@ ABOUT_EACH = (
 )
 
 
-def _through(ui: Terminal, steps: Sequence[tuple[str, str]]) -> int:
+def _through(ui: Terminal, steps: Sequence[tuple[str, str]]) -> list[str]:
+    """Take steps, then leave; the screens between."""
+    screens = [ui.text]
     for step in steps:
         _go(ui, *step)
+        screens.append(ui.text)
     ui.send("q")
     assert ui.ended() == 0
-    return len(steps)
+    return screens
 
 
 def _go(ui: Terminal, keys: str, shown: str) -> None:
     copies = ui.raw.count(OSC52)
     ui.send(keys)
-    if shown == COPY:
-        ui.wait(lambda _: ui.raw.count(OSC52) > copies)
-    elif shown[0] == "-":
-        ui.wait(lambda text: shown[1:] not in text)
-    else:
-        ui.wait(shown)
+    try:
+        if shown == COPY:
+            ui.wait(lambda text: ui.raw.count(OSC52) > copies or "too long for the terminal" in text)
+        elif shown[0] == "-":
+            ui.wait(lambda text: shown[1:] not in text)
+        else:
+            ui.wait(shown)
+    except AssertionError as error:
+        raise AssertionError(f"after {keys!r} not {shown!r}; the screen shows:\n{ui.text}") from error
