@@ -47,7 +47,10 @@ def _state_directory() -> Path:
 
 @functools.cache
 def _temporary_directory() -> Path:
-    return Path(tempfile.mkdtemp(prefix="sockui-"))
+    where = tempfile.gettempdir()
+    if where == str(Path.cwd()) and where not in ("/tmp", "/var/tmp", os.environ.get("TMPDIR")):
+        raise FileNotFoundError("no temporary directory")  # tempfile's last resort is where the user happens to be
+    return Path(tempfile.mkdtemp(prefix="sockui-", dir=where))
 
 
 def _write(directory: Path, name: str, data: bytes, put: Callable[[int, str, bytes], None]) -> Path:

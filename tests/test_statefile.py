@@ -71,3 +71,12 @@ def test_a_full_disk_leaves_no_half_of_a_line(tmp_path: Path, monkeypatch: pytes
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     append("a.log", "second", place)
     assert (place / "a.log").read_text() == "first\nsecond\n"
+
+
+def test_without_a_temporary_directory_nothing_lands_where_the_user_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where tempfile goes when all else fails, and what the fixture has it say
+    (tmp_path / "file").touch()
+    assert append("a.log", "line", tmp_path / "file" / "state") is None
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

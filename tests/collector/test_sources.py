@@ -21,7 +21,7 @@ from sockui.model import Protocol, State
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
+    def refuse(*_: object) -> None:
         raise NetlinkError("the kernel offers no NETLINK_SOCK_DIAG here (no)", 93)
 
     monkeypatch.setattr(linux, "DiagSocket", refuse)

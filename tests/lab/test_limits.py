@@ -180,9 +180,12 @@ def test_a_crowd_is_made_again_while_it_lives(namespace: str) -> None:
     with made("fin-wait2-crowd", namespace) as (lab, found):
         assert len(found) == 1100
         lab.make(lab.recipes[0])
-        alive = [row for row in rows(namespace) if row.state == "FIN-WAIT-2"]
-        assert {row.timer for row in alive} == {"timewait"}
-        assert len(alive) == len({(row.local, row.remote) for row in alive}) == 2200
+
+        def alive() -> list[Row]:
+            return [row for row in rows(namespace) if row.state == "FIN-WAIT-2"]
+
+        until(lambda: {row.timer for row in alive()} == {"timewait"}, "all are mini-sockets")
+        assert len(alive()) == len({(row.local, row.remote) for row in alive()}) == 2200
 
 
 def test_time_wait_beyond_the_limit_are_counted(namespace: str) -> None:

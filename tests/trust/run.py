@@ -20,11 +20,11 @@ from pathlib import Path
 from tests.trust.table import HEADINGS, Row, as_json
 
 GROUPS = {  # name: (s that it may take, what it is)
-    "accuracy": (240, "every socket as ss shows it, while sockets come and go"),
+    "accuracy": (180, "every socket as ss shows it, while sockets come and go"),
     "fuzz": (150, "mutated dumps, filters, texts, files"),
-    "hostile": (90, "process names and arguments that attack a terminal, a shell, a spreadsheet"),
-    "faults": (120, "a kernel, a /proc and a host in trouble"),
-    "line": (120, "terminals in trouble, and SSH lines that drop"),
+    "hostile": (120, "process names and arguments that attack a terminal, a shell, a spreadsheet"),
+    "faults": (90, "a kernel, a /proc and a host in trouble"),
+    "line": (180, "terminals in trouble, and SSH lines that drop"),
     "privileges": (60, "nobody, single capabilities, user namespaces; and that it only looks"),
 }
 SOAK = "soak"
