@@ -49,6 +49,7 @@ copy(text)
 if paste() != text:
     sys.exit(1)
 answer.write(copy.__name__.removeprefix("copy_"))
+answer.flush()  # the thread still has it at the end
 """
 
 
