@@ -5,7 +5,8 @@ the only importer of ``sockui.tui``, and only when the UI is what is wanted.
 
 Exit codes: 0 fine; 1 ``diagnose`` found something of at least ``--fail-on``; 2 wrong usage, configuration or filter;
 3 the sockets cannot be read, or memory, descriptors or threads do not suffice; 70 an error in sockui itself (a report
-is kept); 74 the output cannot be written; 130 Ctrl-C. A reader that closes the pipe early is fine.
+is kept); 74 the output cannot be written; 129 the terminal is gone; 130 Ctrl-C; 143 SIGTERM. A reader that closes the
+pipe early is fine.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import errno
 import functools
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +49,9 @@ def _state_directory() -> Path:
 @functools.cache
 def _temporary_directory() -> Path:
     where = tempfile.gettempdir()
-    if where == str(Path.cwd()) and where not in ("/tmp", "/var/tmp", os.environ.get("TMPDIR")):
-        raise FileNotFoundError("no temporary directory")  # tempfile's last resort is where the user happens to be
+    own = Path(where).stat().st_mode & stat.S_ISVTX or os.environ.get("TMPDIR") == where
+    if where == str(Path.cwd()) and not own:  # tempfile's last resort: where the user happens to be
+        raise FileNotFoundError("no temporary directory")
     return Path(tempfile.mkdtemp(prefix="sockui-", dir=where))
 
 
