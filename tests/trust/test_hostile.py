@@ -41,7 +41,7 @@ def test_no_byte_of_a_name_reaches_the_terminal_as_it_is(made: Scene, tmp_path: 
     for seen, problems in on_a_terminal(made, tmp_path, time.monotonic(), most=1):
         assert problems == []
         number += seen
-    assert number == len(tour.ABOUT_ALL) + len(tour.ABOUT_EACH)
+    assert number >= len(tour.ABOUT_ALL) + len(tour.ABOUT_EACH)
 
 
 def test_what_is_printed_is_harmless_where_it_is_read(made: Scene, tmp_path: Path) -> None:
