@@ -201,11 +201,13 @@ def _syn_recv(sockets: Rows) -> _Bound:
     """A mini-socket's SYN-ACK timer doubles from 1 s: what is left tells at least which round it is in.
 
     Nothing bounds it above: the rounds that TCP_DEFER_ACCEPT waits in silence are not counted, and a repeated
-    SYN of the peer begins a round again (reqsk_timer_handler, tcp_check_req).
+    SYN of the peer begins a round again (reqsk_timer_handler, tcp_check_req). Nothing left tells nothing: the timer
+    is due, or is not started yet (net/ipv4/inet_connection_sock.c:reqsk_queue_hash_req lists the socket first).
     """
     left = _ms(sockets, "timer_ms")
     round_ = np.ceil(np.log2(np.maximum(left, INITIAL_RTO_MS) / INITIAL_RTO_MS)).astype(np.int64)
-    return (2 * (1 << round_) - 1) * INITIAL_RTO_MS - left, np.full(len(left), -1), AgeSource.TIMER
+    least = np.where(left == 0, 0, (2 * (1 << round_) - 1) * INITIAL_RTO_MS - left)
+    return least, np.full(len(left), -1), AgeSource.TIMER
 
 
 def _established(sockets: Rows) -> _Bound:

@@ -138,6 +138,15 @@ def test_sleep_before_we_began_widens_only_what_reaches_back_to_it() -> None:
     assert age(update, 1)[:2] == (7_990, 69_010)
 
 
+def test_a_handshake_whose_timer_shows_nothing_left_may_have_just_begun() -> None:
+    known = PLAIN | Known.MINI
+    update = Tracker().update(
+        snapshot(100.0, *(sock(n, State.SYN_RECV, known=known, timer_ms=left) for n, left in ((1, 0), (2, 400))))
+    )
+
+    assert (age(update, 1)[0], age(update, 2)[0]) == (0, 590)
+
+
 def test_a_wall_clock_that_is_set_changes_nothing() -> None:
     tracker = Tracker()
     tracker.update(snapshot(100.0, sock(1, State.LISTEN)))  # taken_at falls from poll to poll in these snapshots

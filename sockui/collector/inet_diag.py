@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sockui.model import SOCKET, Known, Protocol, SocketArray, empty_sockets
+from sockui.model import SOCKET, Known, Protocol, SocketArray, State, empty_sockets
+from sockui.model.sockets import Rows
 
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
@@ -48,6 +49,7 @@ ALL_STATES = 0x2FFE
 _NLMSGHDR = struct.Struct("=IHHII")
 _LENGTH_TYPE = struct.Struct("=IH")
 _ROW = np.dtype((np.void, SOCKET.itemsize))
+_TCP_INFO_KNOWN = Known.INFO | Known.COUNTERS | Known.WINDOWS | Known.RTO_TOTALS
 _V4_MAPPED = np.uint64(0xFFFF_0000_0000)  # of ::ffff:0.0.0.0, the last 64 bits
 
 
@@ -255,8 +257,24 @@ class Decoder:
         if plan.ipv4:
             rows["local_low"] |= _V4_MAPPED
             rows["remote_low"] |= _V4_MAPPED
+        if plan.known & Known.COUNTERS:
+            _forget_cleared(self._rows[first:last])
         self._count = last
         self._read.append(read)
+
+
+def _forget_cleared(rows: SocketArray) -> None:
+    """Take tcp_info from ``known`` where it is that of a socket torn down while it was read.
+
+    The kernel reads the state first and then, when it gets the socket's lock, tcp_info (net/ipv4/tcp.c:tcp_get_info).
+    If it got that from tcp_disconnect(), as of close() with SO_LINGER 0, the counters are zero, and the time since the
+    last data received is that since boot. Handshakes end with both times set (tcp_finish_connect), also restored ones.
+    """
+    cleared = np.flatnonzero(rows["segs_in"] == 0)
+    if len(cleared):
+        told = Rows(rows, cleared)
+        garbage = (told["last_data_recv"] > told["last_data_sent"]) & (told["state"] != State.CLOSE)
+        rows["known"][cleared[garbage]] &= ~np.uint16(_TCP_INFO_KNOWN)
 
 
 _Layout = tuple[int, tuple[tuple[int, int, int], ...]]  # address family, ((attribute type, offset, size), ...)
@@ -302,6 +320,7 @@ class _Plan:
     names: tuple[str, ...]
     template: NDArray[np.void]  # (1,) what is the same for all rows, and 0 for the fields that are not told
     ipv4: bool
+    known: Known  # of all rows
 
 
 @lru_cache(maxsize=256)
@@ -356,7 +375,7 @@ def _plan(length: int, layout: _Layout, protocol: Protocol) -> _Plan:
     template = empty_sockets(1)
     template["known"], template["protocol"] = int(known), protocol
     template["family"] = 6 if family == AF_INET6 else 4
-    return _Plan(wire, row, names, template.view(_ROW), family == AF_INET)
+    return _Plan(wire, row, names, template.view(_ROW), family == AF_INET, known)
 
 
 def _place(name: str) -> int:

@@ -46,7 +46,7 @@ class Message:
         return struct.pack("=IHHII", len(body) + 16, self.kind, 2, 1, 0) + body
 
 
-def tcp_info(size: int = TCP_INFO_NOW) -> bytes:
+def tcp_info(size: int = TCP_INFO_NOW, **changed: int) -> bytes:
     whole = bytearray(280)
     struct.pack_into("=BBBBB", whole, 0, 1, 0, 5, 2, 4)
     for offset, value in {
@@ -57,6 +57,7 @@ def tcp_info(size: int = TCP_INFO_NOW) -> bytes:
         68: 25000,
         80: 10,
         100: 77,
+        140: 9,
         228: 0,
         232: 65535,
     }.items():
@@ -64,6 +65,8 @@ def tcp_info(size: int = TCP_INFO_NOW) -> bytes:
     for offset, value in {128: 1001, 168: 75_000_000, 200: 5000}.items():
         struct.pack_into("=Q", whole, offset, value)
     struct.pack_into("=HHI", whole, 240, 6, 1, 19_404)
+    for name, value in changed.items():
+        struct.pack_into("=I", whole, {"last_data_sent": 44, "last_data_recv": 52, "segs_in": 140}[name], value)
     return bytes(whole[:size])
 
 
@@ -115,6 +118,28 @@ def test_tcp_info_of_other_kernels_is_read_as_far_as_it_goes(size: int, groups: 
     assert (malformed, int(rows[0]["known"]) & every) == (0, groups)
     assert rows[0]["rtt"] == 25000
     assert rows[0]["total_rto_time"] == (19_404 if Known.RTO_TOTALS in groups else 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "segs_in", "received", "told"),
+    [
+        (State.ESTABLISHED, 0, 12_000_000, False),  # tcp_disconnect() cleared it after the state was read
+        (State.FIN_WAIT2, 0, 12_000_000, False),
+        (State.ESTABLISHED, 1, 12_000_000, True),
+        (State.ESTABLISHED, 0, 24, True),  # restored by CRIU, and nothing sent since
+        (State.LISTEN, 0, 24, True),
+        (State.CLOSE, 0, 12_000_000, True),  # the message of its end, which is read by other rules
+    ],
+)
+def test_what_a_socket_shows_while_it_is_torn_down_is_not_believed(
+    state: State, segs_in: int, received: int, told: bool
+) -> None:
+    info = tcp_info(last_data_sent=24, last_data_recv=received, segs_in=segs_in)
+    rows, _, _ = decode(Message(state=state, attributes=[*FULL, (2, info)]).bytes())
+
+    every = Known.INFO | Known.COUNTERS | Known.WINDOWS | Known.RTO_TOTALS
+    assert int(rows[0]["known"]) & every == (every if told else 0)
+    assert int(rows[0]["known"]) & (Known.QUEUES | Known.INODE | Known.MEMORY)
 
 
 def test_a_mini_socket_has_no_uid_and_no_info() -> None:

@@ -14,7 +14,6 @@ from sockui.tracker import Update
 from tests.trust.soak import Watched, soak
 
 
-@pytest.mark.long
 @pytest.mark.kernel
 @pytest.mark.pty
 def test_nothing_is_lost_or_left_behind() -> None:
