@@ -186,7 +186,12 @@ class Tracker:
             (first, *others), *more = zip(*parts, strict=True)
             keys, ages, life, path, self._stood, self._absent = map(joined, more)
             sockets = appended(first, others)
-            self._order = None
+            if order is not None:  # else it is made when it is needed
+                dumped = len(first)
+                absent = dumped + np.argsort(keys[dumped:])
+                self._order = np.insert(
+                    order, np.searchsorted(keys[:dumped], keys[absent], sorter=order, side="right"), absent
+                )
         return Update(
             snapshot,
             sockets,
@@ -222,7 +227,7 @@ class Tracker:
         """The new keys that are among the old ones, where these stood, and the order of the new ones if it is known."""
         if len(old) >= len(new) and np.array_equal(old[: len(new)], new):
             every = np.arange(len(new))
-            return every, every, self._order if len(old) == len(new) else None
+            return every, every, None if self._order is None else self._order[self._order < len(new)]
         order = np.argsort(new)
         before = np.empty(len(new), np.intp)
         before[order] = self._positions(old, new[order])  # in order they are found eight times as fast

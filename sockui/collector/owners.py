@@ -165,8 +165,8 @@ class OwnerResolver:
         """Read the processes that changed, then, while inodes are unknown, those that may hold them."""
         seen = self._processes.seen
         reading = _Reading()
-        moved = self._check() | self._in_turn()
-        for pid in [*moved, *self._changed(), *(seen.keys() - self._books.keys())]:
+        moved = self._check()
+        for pid in [*moved, *self._in_turn(), *self._changed(), *(seen.keys() - self._books.keys())]:
             self._read(pid, reading, trust=pid not in moved)
 
         unheld = np.flatnonzero(~_locate(dump, self._held)[1])

@@ -92,6 +92,7 @@ _NEEDED = int(Known.COUNTERS | Known.WINDOWS)  # tcp_info without these (kernel 
 _INFO = int(Known.INFO | Known.COUNTERS | Known.WINDOWS | Known.RTO_TOTALS)
 _UNSPECIFIED = (0, 0xFFFF_0000_0000)  # last 64 bits of :: and of ::ffff:0.0.0.0
 _JIFFY_MS = 10  # times are counted in jiffies, 10 ms at the coarsest (HZ=100)
+_ALIKE = np.uint64(1 << 16)  # cookies are a counter: of the many few are equal in their last bits to some few
 _COUNTER_MS = 1 << 32  # the kernel's ms begin again at 0
 
 
@@ -256,11 +257,15 @@ def _listened(endings: Endings, before: SocketArray, after: SocketArray) -> NDAr
 
 
 def _positions(sockets: SocketArray, dump: SocketArray) -> NDArray[np.intp]:
-    """Where in a dump each cookie stands, -1 nowhere. The few are sorted, the many looked up."""
+    """Where in a dump each cookie stands, -1 nowhere. The few are sorted; of the many, those alike are looked up."""
     order = np.argsort(sockets["cookie"])
     ordered = sockets["cookie"][order]
-    at = np.minimum(np.searchsorted(ordered, dump["cookie"]), len(ordered) - 1)
-    rows = np.flatnonzero((ordered[at] == dump["cookie"]) & (dump["known"] & int(Known.COOKIE) != 0))
+    alike = np.zeros(_ALIKE, np.bool_)
+    alike[ordered % _ALIKE] = True
+    cookies = np.ascontiguousarray(dump["cookie"])
+    rows = np.flatnonzero(alike[cookies % _ALIKE])
+    at = np.minimum(np.searchsorted(ordered, cookies[rows]), len(ordered) - 1)
+    same = (ordered[at] == cookies[rows]) & (dump["known"][rows] & int(Known.COOKIE) != 0)
     found = np.full(len(sockets), -1, np.intp)
-    found[order[at[rows]]] = rows
+    found[order[at[same]]] = rows[same]
     return found
