@@ -9,9 +9,12 @@ below; CLOCK_BOOTTIME goes on and bounds from above. The wall clock is never use
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +48,7 @@ class Life(IntEnum):
     ENDED = 3  # the kernel told of its end, or absent from two dumps in a row; stays for a few seconds
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Update:
     """One poll, understood: rows are the snapshot's sockets, then those missed, then those that ended lately.
 
@@ -95,6 +98,23 @@ _PEER = ("remote_port", "local_port", "remote_low", "remote_high")
 _REENTERED = (State.SYN_SENT, State.ESTABLISHED, State.LISTEN, State.CLOSE)
 """States that one socket can come back to between two polls (connect() again, listen() again): where old and new
 bounds contradict there, the new ones count. In all others the socket has stayed, and the old lower bound holds."""
+
+
+_T = TypeVar("_T")
+
+
+def once(make: Callable[[Update], _T]) -> Callable[[Update], _T]:
+    """Remember what ``make`` gives for an update as long as that update lives: several ask for it."""
+    made: WeakKeyDictionary[Update, _T] = WeakKeyDictionary()
+
+    @wraps(make)
+    def get(update: Update) -> _T:
+        found = made.get(update)
+        if found is None:
+            found = made[update] = make(update)
+        return found
+
+    return get
 
 
 class Tracker:

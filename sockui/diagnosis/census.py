@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from sockui.ages import AgeSource
 from sockui.diagnosis.finding import Endpoint
 from sockui.diagnosis.memory import Memory
-from sockui.diagnosis.situations import Situation, classify, endpoint_key
+from sockui.diagnosis.situations import Situation, endpoint_key, of
 from sockui.diagnosis.stalls import stalls
 from sockui.diagnosis.thresholds import Thresholds
 from sockui.model import Host, Known, Process, Protocol, SocketArray, State
 from sockui.model.sockets import by_state
-from sockui.tracker import Life, Update
+from sockui.tracker import Update
 
 Rows = NDArray[np.intp]
 _SERVER_PORTS = 1024, 32_768
@@ -50,12 +50,10 @@ class Census:
         """Settings and counters."""
         return self.update.snapshot.host
 
-    @cached_property
+    @property
     def situations(self) -> NDArray[np.uint8]:
         """(n,) Situation; 0 for a row that ended."""
-        found = classify(self.sockets, self.update.ages)
-        found[self.update.life == Life.ENDED] = 0
-        return found
+        return of(self.update)
 
     @cached_property
     def _alike(self) -> dict[int, Rows]:

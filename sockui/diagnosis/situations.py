@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sockui.ages import INITIAL_RTO_MS, AgeArray
 from sockui.model import Known, Protocol, SocketArray, State, Timer
 from sockui.model.sockets import PIECE, Rows, by_state
+from sockui.tracker import Life, Update, once
 
 IDLE_MS = 60_000
 """An ESTABLISHED connection without data in either direction for this long is called idle."""
@@ -128,6 +129,14 @@ def classify(sockets: SocketArray, ages: AgeArray, rows: NDArray[np.intp] | None
             handshakes[state] = at
     _handshakes(sockets, every, handshakes, situations)
     return situations
+
+
+@once
+def of(update: Update) -> NDArray[np.uint8]:
+    """(n,) the situation of every row of an update; 0 for a row that ended."""
+    found = classify(update.sockets, update.ages)
+    found[update.life == Life.ENDED] = 0
+    return found
 
 
 def has(sockets: SocketArray | Rows, group: Known) -> NDArray[np.bool_]:

@@ -160,8 +160,7 @@ def explain_process(update: Update, pid: int, subtree_pids: Collection[int]) -> 
     pids = np.fromiter({pid, *subtree_pids}, np.int32)
     rows = np.flatnonzero(held_by(update, pids) & (update.life != Life.ENDED))
 
-    kinds = situations.classify(sockets, update.ages, rows)
-    waits = np.isin(kinds, [int(kind) for kind in situations.STUCK])
+    waits = np.isin(situations.of(update)[rows], [int(kind) for kind in situations.STUCK])
     for at in np.flatnonzero((sockets["state"][rows] == State.LISTEN) & (sockets["recv_queue"][rows] > 0) & ~waits):
         waits[at] = {"waiting", "fds_used_up"} <= Facts(update, int(rows[at])).conditions
     stuck = rows[waits]

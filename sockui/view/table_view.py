@@ -90,7 +90,10 @@ def build(
         return previous
     every = previous.every if previous.sort == sort else None
     if previous.query == query:
-        rows = _ordered(update, previous.rows, sort)
+        if (previous.sort.column_name, previous.sort.reverse) == (sort.column_name, not sort.reverse):
+            rows = _turned(update, previous.rows, sort.column_name)
+        else:
+            rows = _ordered(update, previous.rows, sort)
     elif every is None:
         rows = _ordered(update, np.flatnonzero(query.mask(update)), sort)
     else:
@@ -108,6 +111,21 @@ def _ordered(update: Update, rows: NDArray[np.intp], sort: Sort) -> NDArray[np.i
     known = chosen.known(update)[rows]
     unknown, rows = rows[~known], rows[known]
     return np.concatenate((rows[_stable(chosen.values(update)[rows], sort.reverse)], unknown))
+
+
+def _turned(update: Update, rows: NDArray[np.intp], column_name: str) -> NDArray[np.intp]:
+    """The same rows the other way round: equal ones keep their order, unknown ones stay last."""
+    if column_name == ATTENTION:
+        values, unknown = attention(update)[rows], rows[:0]
+    else:
+        chosen = require(column_name)
+        known = chosen.known(update)[rows]
+        unknown, rows = rows[~known], rows[known]
+        values = chosen.values(update)[rows]
+    starts = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))[: len(rows)]
+    lengths = np.diff(starts, append=len(rows))[::-1]
+    begins = np.cumsum(lengths) - lengths
+    return np.concatenate((rows[np.repeat(starts[::-1] - begins, lengths) + np.arange(len(rows))], unknown))
 
 
 def _stable(keys: NDArray[Any], reverse: bool) -> NDArray[np.intp]:
