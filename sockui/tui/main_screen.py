@@ -6,6 +6,7 @@ Owns the keys; what only a key needs is loaded when it is pressed. Must not take
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -65,7 +66,8 @@ class MainScreen(LiveScreen):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self.run_worker(query.prepare, thread=True)  # there before the first letter is typed
+        update = self.view.update if self.view is not None else None
+        self.run_worker(partial(query.prepare, update), thread=True)  # there before the first letter is typed
         self._before_typing = self.choices.filter
         self.query_one(FilterBar).open(self.choices.filter.text)
 

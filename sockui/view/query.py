@@ -93,9 +93,11 @@ def help_text() -> list[tuple[str, str]]:
     ]
 
 
-def prepare() -> None:
-    """Load the parser, while there is time; else :func:`compile` does with the first filter that is not empty."""
+def prepare(update: Update | None = None) -> None:
+    """Load the parser and gather what is searched, while there is time; else the first letter of a filter does."""
     _parser()
+    if update is not None:
+        search.gathered(update)
 
 
 @functools.cache

@@ -31,7 +31,7 @@ _OCTETS = [str(octet) for octet in range(256)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class Side:
     """The endpoints of one side."""
 
     ports: NDArray[np.uint16]
@@ -42,7 +42,7 @@ class _Side:
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
+class Texts:
     """What is looked through: distinct texts, and which of them each of (n,) sockets has."""
 
     states: Words
@@ -50,12 +50,12 @@ class _Texts:
     owners: NDArray[np.uint8]
     protocols: tuple[NDArray[np.uint8], NDArray[np.uint8]]  # and family
     processes: dict[int, str]  # by pid
-    sides: dict[str, _Side]
+    sides: dict[str, Side]
 
 
 def contains(update: Update, word: str) -> Mask:
     """(n,) sockets of which a cell contains ``word``, without regard to case; ``-`` in a state counts as ``_``."""
-    texts, word = _texts(update), word.casefold()
+    texts, word = gathered(update), word.casefold()
     mask = _in_words(update, texts, word)
     pids = [pid for pid, text in texts.processes.items() if word in text]
     if pids:
@@ -67,14 +67,14 @@ def contains(update: Update, word: str) -> Mask:
 
 
 @once
-def _texts(update: Update) -> _Texts:
-    """Gathered at the first letter; the others only look."""
+def gathered(update: Update) -> Texts:
+    """What a word is looked for in, worked out once an update: letters only look."""
     sockets = update.sockets
     processes = update.snapshot.processes
     states, state_codes = fields.state_words(update)
     owners, protocols, families = columns(sockets, "owner", "protocol", "family")
     pids, _ = column.holder_pids(update)
-    return _Texts(
+    return Texts(
         (states, state_codes.astype(np.uint8)),
         fields.user_words(update),
         owners,
@@ -84,16 +84,16 @@ def _texts(update: Update) -> _Texts:
     )
 
 
-def _side(update: Update, side: str) -> _Side:
+def _side(update: Update, side: str) -> Side:
     high, low, ports = columns(update.sockets, f"{side}_high", f"{side}_low", f"{side}_port")
     v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
     dotted = low[v4].astype(">u4").view(np.uint8).reshape(-1, 4)
     others, codes = column.distinct_texts(column.take(update, np.flatnonzero(~v4)), side)
     bracketed = [f"[{text}]" for text in others]
-    return _Side(ports, None if v4.all() else v4, np.ascontiguousarray(dotted.T), bracketed, codes)
+    return Side(ports, None if v4.all() else v4, np.ascontiguousarray(dotted.T), bracketed, codes)
 
 
-def _in_words(update: Update, texts: _Texts, word: str) -> Mask:
+def _in_words(update: Update, texts: Texts, word: str) -> Mask:
     states, state_codes = texts.states
     users, user_codes = texts.users
     owners = np.zeros(len(Owner), np.bool_)
@@ -130,7 +130,7 @@ def _process_text(pid: int, process: Process | None) -> str:
     return "\n".join(fmt.escape(text).casefold() for text in texts)  # escaped texts have no newline
 
 
-def _in_endpoints(side: _Side, word: str) -> Mask:
+def _in_endpoints(side: Side, word: str) -> Mask:
     """Whether ``address:port`` contains the word: in the address, in the port, or across the colon between them."""
     mask = _in_addresses(side, word, at_end=False)
     if len(word) <= _LONGEST_PORT:
@@ -162,7 +162,7 @@ def _ports_beginning(word: str) -> Mask:
     return np.array([text.startswith(word) for text in _port_texts()], np.bool_)
 
 
-def _in_addresses(side: _Side, word: str, *, at_end: bool) -> Mask:
+def _in_addresses(side: Side, word: str, *, at_end: bool) -> Mask:
     """Whether the address, in brackets if it is IPv6, contains the word or ends with it."""
     dotted = _in_v4(side.octets, word, at_end=at_end)
     if side.v4 is None:

@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from sockui.collector.linux import FEWER_DUMPS
 from tests.bench.crowd import NAME, Scene
 from tests.bench.figures import Beside, Line, Spread
+from tests.bench.refresh import BareDump
 from tests.bench.terminal import SOCKUI, Program
 
 INTERVAL = 2  # s
 _WINDOW = 2 * INTERVAL + 2  # s; three refreshes in each
+_DUMPS = 20
 _SETTLED = 5.0  # s; what starting costs is not what idling costs
 _HTOP = ("htop", f"--delay={10 * INTERVAL}")
 
@@ -45,6 +48,22 @@ def measure(scene: Scene) -> Iterator[Line]:
         "%",
         Spread.of(ours),
         (beside,),
-        profile=f"{10 * INTERVAL * Spread.of(ours).typical:.0f} ms of CPU for each poll and its paint; "
-        f"htop reads each of {sum(name.isdecimal() for name in os.listdir('/proc'))} processes",
+        profile=f"{_each(ours)} of CPU for each poll and its paint, {_each(used[-1])} for each of htop's; "
+        f"the bare kernel dump alone takes {_bare_dump():.1f} ms, and htop reads each of "
+        f"{sum(name.isdecimal() for name in os.listdir('/proc'))} processes",
     )
+
+
+def _each(shares: list[float]) -> str:
+    return f"{10 * INTERVAL * Spread.of(shares).typical:.1f} ms"
+
+
+def _bare_dump() -> float:
+    """CPU ms of what no tool that lists sockets can do without."""
+    bare, times = BareDump(FEWER_DUMPS), []
+    for _ in range(_DUMPS):
+        begun = time.process_time()
+        bare()
+        times.append(1000 * (time.process_time() - begun))
+    bare.close()
+    return Spread.of(times).typical

@@ -6,12 +6,15 @@ that is met needs none, and what stands here for it is not shown.
 
 from __future__ import annotations
 
-_KEYS = "With polling paused the rest is the key's own work; what is above that is waiting for the poll's thread."
+_KEYS = (
+    "With polling paused the rest is the key's own work, most of it Textual's styles, layout and paint, which take as "
+    "long at 100 sockets; what is above that is waiting for the poll's thread."
+)
 
 REASONS: dict[str, str] = {
     "idle: CPU, 2 s interval": (
-        "A poll has a cost that does not depend on the number of sockets (refresh at 1,000), and a paint comes on top. "
-        "htop reads no sockets: what it takes follows the number of processes."
+        "The kernel goes through its whole table of connections for every dump, however few there are, and a Python "
+        "program's poll and paint come on top. htop reads no sockets: what it takes follows the number of processes."
     ),
     "refresh: CPU, nothing changed": (
         "On top of the dump every row is copied into place, compared with its predecessor and judged anew, whether it "
