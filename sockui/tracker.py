@@ -100,18 +100,19 @@ _REENTERED = (State.SYN_SENT, State.ESTABLISHED, State.LISTEN, State.CLOSE)
 bounds contradict there, the new ones count. In all others the socket has stayed, and the old lower bound holds."""
 
 
+_Of = TypeVar("_Of")
 _T = TypeVar("_T")
 
 
-def once(make: Callable[[Update], _T]) -> Callable[[Update], _T]:
-    """Remember what ``make`` gives for an update as long as that update lives: several ask for it."""
-    made: WeakKeyDictionary[Update, _T] = WeakKeyDictionary()
+def once(make: Callable[[_Of], _T]) -> Callable[[_Of], _T]:
+    """Remember what ``make`` gives, not None, for an update or a view of one as long as that lives: several ask."""
+    made: WeakKeyDictionary[_Of, _T] = WeakKeyDictionary()
 
     @wraps(make)
-    def get(update: Update) -> _T:
-        found = made.get(update)
+    def get(of: _Of) -> _T:
+        found = made.get(of)
         if found is None:
-            found = made[update] = make(update)
+            found = made[of] = make(of)
         return found
 
     return get

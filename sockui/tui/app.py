@@ -202,14 +202,9 @@ class SockuiApp(PacedApp):
     # --- polling ----------------------------------------------------------------------------------
 
     def _publish(self, poll: Poll) -> None:
-        """Filter and sort in the poller's thread, then hand over."""
-        from sockui.view import table_view
-
-        view = None
-        if poll.update is not None and not poll.error:
-            wanted, sort = self.main.wants()
-            view = table_view.build(poll.update, wanted, sort, self.main.view)
-        self.post_message(Polled(poll, view))
+        """Prepare in the poller's thread, then hand over."""
+        update = poll.update if not poll.error else None
+        self.post_message(Polled(poll, self.main.prepare(update) if update is not None else None))
 
     @on(Polled)
     def _polled(self, event: Polled) -> None:

@@ -35,7 +35,6 @@ class Body(Container):
         self.view: TableView | None = None
         self.findings: Findings | None = None
         self.processes: ProcessTreeView | None = None
-        self._counts: process_tree.Counts | None = None
         self.ready = False  # the tables are there: a fast first poll can come before them
         self._news = news
         self._explainer = explainer
@@ -96,19 +95,12 @@ class Body(Container):
                 table.show(SocketRows(view, choices.columns, choices.offset, choices.marked), choices.sort.text)
             case _:
                 table.empty_text = wording.nothing(view, choices.filter.text)
-                tree = process_tree.lay_out(self._counted(view), choices.tree_sort, choices.folded)
+                tree = process_tree.lay_out(process_tree.count(view), choices.tree_sort, choices.folded)
                 first, self.processes = self.processes is None, tree
                 table.show(ProcessRows(tree, self._ascii), choices.tree_sort.text)
                 if first:  # begin with the process that has most, not with its ancestors
                     table.cursor = max(range(len(tree.rows)), key=lambda row: _own_sockets(tree.rows[row]), default=0)
         self.explain()
-
-    def _counted(self, view: TableView) -> process_tree.Counts:
-        """The sockets of a view by process; counted once, however often the tree is folded or left and shown."""
-        counts = self._counts
-        if counts is None or counts.update is not view.update or counts.query != view.query:
-            self._counts = counts = process_tree.count(view)
-        return counts
 
     # --- what is selected -------------------------------------------------------------------------
 

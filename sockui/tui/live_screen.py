@@ -15,6 +15,7 @@ from textual.screen import Screen
 from sockui.config import Config
 from sockui.diagnosis.finding import Findings, Severity
 from sockui.poller import Poll
+from sockui.tracker import Update
 from sockui.tui import opening, wording
 from sockui.tui.bar import Bar, StateBar
 from sockui.tui.body import Body
@@ -23,9 +24,9 @@ from sockui.tui.filter_bar import FilterBar
 from sockui.tui.hints import hints
 from sockui.tui.news import News
 from sockui.tui.pane import Pane
-from sockui.view import table_view
+from sockui.view import process_tree, table_view
 from sockui.view.query import Query
-from sockui.view.table_view import Sort, TableView
+from sockui.view.table_view import TableView
 
 if TYPE_CHECKING:
     from sockui.tui.app import SockuiApp
@@ -89,9 +90,12 @@ class LiveScreen(Screen[None]):
 
     # --- results ----------------------------------------------------------------------------------
 
-    def wants(self) -> tuple[Query, Sort]:
-        """What the poller's thread should filter and sort by."""
-        return self.choices.filter, self.choices.sort
+    def prepare(self, update: Update) -> TableView:
+        """Filter, sort and count an update as it will be shown: in the poller's thread, so that keys do not wait."""
+        view = table_view.build(update, self.choices.filter, self.choices.sort, self.view)
+        if self.choices.showing == "processes":
+            process_tree.count(view)
+        return view
 
     def take(self, poll: Poll, view: TableView | None) -> None:
         """Show a poll; ``view`` was built for what was wanted when the poll was made."""

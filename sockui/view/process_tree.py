@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sockui.errors import UsageError
 from sockui.model import Owner, Process, Protocol, State
-from sockui.tracker import Life, Update
+from sockui.tracker import Life, Update, once
 from sockui.view import format as fmt
 from sockui.view.column import Codes, Mask
 from sockui.view.fields import command
@@ -153,8 +153,9 @@ def filter_text(view: ProcessTreeView, row: ProcessRow) -> str:
     return f"{condition} and ( {view.query.text.strip()} )" if view.query.text.strip() else condition
 
 
+@once
 def count(view: TableView) -> Counts:
-    """Count the sockets of a view by process: what costs a pass over all of them."""
+    """Count the sockets of a view by process: what costs a pass over all of them, once however often it is asked."""
     update = view.update
     chosen = np.zeros(len(update.sockets), np.bool_)
     chosen[view.rows] = True

@@ -61,7 +61,7 @@ class Sort:
         return f"-{self.column_name}" if self.reverse else self.column_name
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class TableView:
     """What a table shows of one update."""
 

@@ -18,7 +18,7 @@ from tests.bench.figures import Beside, Line, Spread, quantile
 from tests.bench.terminal import SOCKUI, UNANSWERED, Program
 
 AT_MOST = 50  # ms
-PRESSES = 15  # of each kind in each repeat; odd: what one of the kinds turned round is as it was after it
+PRESSES = 11  # of each kind in each repeat; odd: what one of the kinds turned round is as it was after it
 _TYPED = "127.0.0.1:"
 _BETWEEN = (0.02, 0.2)  # s
 _random = random.Random(1)
