@@ -192,7 +192,9 @@ class Census:
         wanted = self._pairs(rows, "remote", "local")
         order = np.argsort(wanted)
         in_order = wanted[order]
-        every = np.flatnonzero(np.isin(sockets["local_port"], np.unique(sockets["remote_port"][rows])))
+        asked = np.zeros(1 << 16, np.bool_)
+        asked[sockets["remote_port"][rows]] = True
+        every = np.flatnonzero(asked[sockets["local_port"]])
         every = every[(self.situations[every] != 0) & (sockets["remote_port"][every] != 0)]
         have = self._pairs(every, "local", "remote")
         have_order = np.argsort(have)

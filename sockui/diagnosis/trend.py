@@ -6,6 +6,7 @@ Owns the estimator. Must not keep series (``history`` does), know what is counte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -71,6 +72,8 @@ def trend(seconds: Series, values: Series) -> Trend | None:
     a pool emptied) is left out, and so is a first stretch in which nothing changed at all: neither is part of what
     happens now.
     """
+    if len(values) and bool((values == values[0]).all()):
+        return _level(seconds, values)
     start = _last_fall(values)
     changed = np.flatnonzero(values[start:] != values[start]) if len(values) else np.empty(0, np.intp)
     if len(changed):
@@ -101,10 +104,23 @@ def forecast(trend: Trend, used: float, limit: float, horizon_seconds: float = H
     return Forecast(used, limit, seconds, soonest, latest if latest <= horizon_seconds else None)
 
 
-def _straight(seconds: Series, values: Series) -> Trend | None:
-    points = len(seconds)
-    if points < LEAST_POINTS or seconds[-1] - seconds[0] < LEAST_SECONDS:
+def _tells(seconds: Series) -> bool:
+    return len(seconds) >= LEAST_POINTS and bool(seconds[-1] - seconds[0] >= LEAST_SECONDS)
+
+
+def _level(seconds: Series, values: Series) -> Trend | None:
+    """What :func:`_straight` gives where nothing changed at all, as most counts in most polls."""
+    if not _tells(seconds):
         return None
+    span, value = float(seconds[-1] - seconds[0]), float(values[0])
+    count = _stairs(span) * 60.0
+    return Trend(0.0, -count, count, span, len(seconds), value, value)
+
+
+def _straight(seconds: Series, values: Series) -> Trend | None:
+    if not _tells(seconds):
+        return None
+    points = len(seconds)
     at = _thinned(seconds)
     slope, low, high = (float(each) * 60.0 for each in _interval(seconds[at], values[at]))
     return Trend(slope, low, high, float(seconds[-1] - seconds[0]), points, float(values[0]), float(values[-1]))
@@ -125,15 +141,32 @@ def _last_fall(values: Series) -> int:
     """
     if len(values) < LEAST_POINTS:
         return 0
-    three = np.lib.stride_tricks.sliding_window_view
-    before = np.median(three(np.concatenate(([0.0, 0.0], values[:-1])), 3), axis=1)
-    after = np.median(three(np.concatenate((values[1:], [np.inf, np.inf])), 3), axis=1)
+    before = _medians(np.concatenate(([0.0, 0.0], values[:-1])))
+    after = _medians(np.concatenate((values[1:], [np.inf, np.inf])))
     fell = np.flatnonzero((before > 0) & (before - after >= np.maximum(before / 2, 3 * np.sqrt(before))))
     if not len(fell):
         return 0
     last = int(fell[-1]) + 1
     nearby = np.arange(max(last - 2, 1), last + 1)  # the medians see one fall from three places
     return int(nearby[np.diff(values)[nearby - 1].argmin()])
+
+
+def _medians(values: Series) -> Series:
+    """The median of each three that stand beside each other."""
+    one, two, three = values[:-2], values[1:-1], values[2:]
+    return np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))
+
+
+@lru_cache(4)
+def _pairs(points: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Every pair of places, the former first; most series of a poll are of one length."""
+    first, second = np.triu_indices(points, 1)
+    return first, second
+
+
+def _stairs(seconds: float) -> float:
+    """Per second: one count either way over half the length. Nothing is known more narrowly."""
+    return 2.0 / seconds
 
 
 def _interval(seconds: Series, values: Series) -> tuple[float, float, float]:
@@ -146,7 +179,7 @@ def _interval(seconds: Series, values: Series) -> tuple[float, float, float]:
     two it is a short series does not tell: the narrower at 99 % each, which covers about 90 % of either. Nothing
     is narrower than one count either way over half the length: counts are integers and a leak looks like stairs.
     """
-    first, second = np.triu_indices(len(seconds), 1)
+    first, second = _pairs(len(seconds))
     slopes = np.sort((values[second] - values[first]) / (seconds[second] - seconds[first]))
     slope = float(np.median(slopes))
     residuals = np.round(values - values[0] - slope * (seconds - seconds[0]), 6)  # equal ones must tie
@@ -154,7 +187,7 @@ def _interval(seconds: Series, values: Series) -> tuple[float, float, float]:
     spread = _QUANTILE * _spread(np.diff(residuals)) / float(seconds[-1] - seconds[0])
     arrivals = slope - spread, slope + spread
     low, high = min(around, arrivals, key=lambda ends: ends[1] - ends[0])
-    count = 2.0 / float(seconds[-1] - seconds[0])
+    count = _stairs(float(seconds[-1] - seconds[0]))
     return slope, min(low, slope - count), max(high, slope + count)
 
 

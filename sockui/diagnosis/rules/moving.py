@@ -100,6 +100,8 @@ def possibly_half_open(census: Census) -> Iterator[Draft]:
     """R21: silent for so long, without keepalive, that nothing would have told that the peer is gone."""
     sockets = census.sockets
     rows = census.at(Situation.ESTABLISHED_IDLE)
+    longest = census.limits.idle_seconds * 1000
+    rows = rows[sockets["last_ack_recv"][rows] > longest]
     if not len(rows):
         return
     known = census.known(rows, Known.INFO | Known.TIMER | Known.INODE)
@@ -110,7 +112,7 @@ def possibly_half_open(census: Census) -> Iterator[Draft]:
         known
         & (sockets["timer"][rows] == Timer.OFF)
         & (sockets["inode"][rows] != 0)
-        & (silent > census.limits.idle_seconds * 1000)
+        & (silent > longest)
     )
     for pid, endpoint, group in census.groups(rows[chosen]):
         quiet = silent[np.searchsorted(rows, group)]  # both ascending
