@@ -12,10 +12,11 @@ run: .venv/installed  ## look at this host: make run, make run ARGS="list state 
 	@$(BIN)/sockui $(ARGS)
 
 test: .venv/developing  ## every test but the long ones of make trust; what is skipped is listed with the reason
-	@status=0; \
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "not kernel and not pty" || status=$$?; \
+	@status=0; beside=$$(mktemp); \
+	nice -n 19 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "not kernel and not pty" >$$beside 2>&1 & \
 	$(BIN)/pytest -m "(kernel or pty) and not long" || status=$$?; \
-	exit $$status
+	wait $$! || status=$$?; \
+	cat $$beside; rm -f $$beside; exit $$status
 
 lint: .venv/developing  ## style, types and the layers
 	$(BIN)/ruff check .
