@@ -154,7 +154,8 @@ def news(known: News, announced: str, showing: str) -> list[Word]:
         return []
     kind = "worse" if worse == number else "new or worse" if worse else "new"
     style = SEVERITY_STYLES[max(item.finding.severity for item in known.items)]
-    return [Word(f" {number} {kind} finding{'s' if number > 1 else ''}: ", style, "findings"), Word("1", "key")]
+    noun = "findings" if number > 1 else "finding"
+    return [Word(f" {number} {kind} {noun} (", style, "findings"), Word("1", "key"), Word(")", style)]
 
 
 def announcement(findings: Findings, items: Sequence[Item]) -> str:

@@ -65,7 +65,7 @@ async def test_the_view_never_changes_after_a_key_nor_after_two_polls_nor_with_a
         await screen.press("down")
         await screen.poll(snapshot(12, *LEAK))
         assert screen.app.main.choices.showing == "sockets"
-        assert "1 new finding: 1" in screen.bar("#status")
+        assert "1 new finding (1)" in screen.bar("#status")
     async with start(snapshot(10, *CALM), snapshot(12, *CALM), snapshot(14, *LEAK), config=AUTO) as screen:
         assert screen.app.main.choices.showing == "sockets"
     async with start(snapshot(10, *LEAK), config=AUTO, filter_text="java") as screen:
@@ -226,13 +226,13 @@ async def test_a_new_finding_is_announced_without_moving_anything(start: Start) 
         await screen.press("down")
         focused, cursor = screen.app.main.focused, screen.app.main.body.table.cursor
         await screen.poll(snapshot(14, *CALM, OTHER))
-        assert "1 new finding: 1" in screen.bar("#status")
+        assert "1 new finding (1)" in screen.bar("#status")
         assert screen.app.main.focused is focused
         assert screen.app.main.body.table.cursor == cursor + 1, (
             "its socket went to the top, the cursor stayed with its own"
         )
         await screen.poll(snapshot(16, *CALM, OTHER))
-        assert "1 new finding: 1" in screen.bar("#status"), "until somebody has looked"
+        assert "1 new finding (1)" in screen.bar("#status"), "until somebody has looked"
         await screen.press("1")
         assert rows(screen)[0].startswith("+")
         assert "new finding" not in screen.bar("#status")
