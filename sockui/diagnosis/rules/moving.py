@@ -108,12 +108,7 @@ def possibly_half_open(census: Census) -> Iterator[Draft]:
     silent = np.minimum(
         np.minimum(sockets["last_data_sent"][rows], sockets["last_data_recv"][rows]), sockets["last_ack_recv"][rows]
     ).astype(np.int64)
-    chosen = (
-        known
-        & (sockets["timer"][rows] == Timer.OFF)
-        & (sockets["inode"][rows] != 0)
-        & (silent > longest)
-    )
+    chosen = known & (sockets["timer"][rows] == Timer.OFF) & (sockets["inode"][rows] != 0) & (silent > longest)
     for pid, endpoint, group in census.groups(rows[chosen]):
         quiet = silent[np.searchsorted(rows, group)]  # both ascending
         yield Draft(
