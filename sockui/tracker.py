@@ -9,12 +9,9 @@ below; CLOCK_BOOTTIME goes on and bounds from above. The wall clock is never use
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import wraps
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,24 +95,6 @@ _PEER = ("remote_port", "local_port", "remote_low", "remote_high")
 _REENTERED = (State.SYN_SENT, State.ESTABLISHED, State.LISTEN, State.CLOSE)
 """States that one socket can come back to between two polls (connect() again, listen() again): where old and new
 bounds contradict there, the new ones count. In all others the socket has stayed, and the old lower bound holds."""
-
-
-_Of = TypeVar("_Of")
-_T = TypeVar("_T")
-
-
-def once(make: Callable[[_Of], _T]) -> Callable[[_Of], _T]:
-    """Remember what ``make`` gives, not None, for an update or a view of one as long as that lives: several ask."""
-    made: WeakKeyDictionary[_Of, _T] = WeakKeyDictionary()
-
-    @wraps(make)
-    def get(of: _Of) -> _T:
-        found = made.get(of)
-        if found is None:
-            found = made[of] = make(of)
-        return found
-
-    return get
 
 
 class Tracker:

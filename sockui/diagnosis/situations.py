@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sockui.ages import INITIAL_RTO_MS, AgeArray
 from sockui.model import Known, Protocol, SocketArray, State, Timer
 from sockui.model.sockets import PIECE, Rows, by_state
-from sockui.tracker import Life, Update, once
+from sockui.once import once
+from sockui.tracker import Life, Update
 
 IDLE_MS = 60_000
 """An ESTABLISHED connection without data in either direction for this long is called idle."""

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from sockui.errors import UsageError
 from sockui.model import Owner, Process, Protocol, State
-from sockui.tracker import Life, Update, once
+from sockui.once import once
+from sockui.tracker import Life, Update
 from sockui.view import format as fmt
 from sockui.view.column import Codes, Mask
 from sockui.view.fields import command

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from sockui.model import Owner, Process, Protocol, parse_state
 from sockui.model.sockets import columns
-from sockui.tracker import Update, once
+from sockui.once import once
+from sockui.tracker import Update
 from sockui.view import column, fields
 from sockui.view import format as fmt
 from sockui.view.column import Codes, Mask, Words

@@ -45,7 +45,7 @@ def environment() -> dict[str, str]:
     """
     personal = ("SOCKUI_", "TEXTUAL", "NO_COLOR", "SSH_", "LC_", "LANG", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(personal)}
-    ours = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_CONFIG_HOME": "/nonexistent"}
+    ours = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_CONFIG_HOME": "/proc/nonexistent"}
     compiled = {"PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / f"sockui-bench-{os.getuid()}")}
     return kept | ours | compiled | {"LANG": "C.UTF-8", "SOCKUI_VIEW": "sockets"}
 

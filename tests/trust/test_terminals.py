@@ -202,7 +202,7 @@ def test_a_full_disk_while_copying_is_said_and_the_text_still_goes_to_the_termin
 def test_a_read_only_file_system_without_tmp_is_said(line: Open) -> None:
     ui = line(
         command=in_mounts("for each in /run /tmp /var/tmp; do mount -t tmpfs -o ro t $each; done; cd /run"),
-        environ={"HOME": "/run", "XDG_STATE_HOME": None, "TMPDIR": "/nonexistent", "SSH_TTY": "/dev/pts/0"},
+        environ={"HOME": "/run", "XDG_STATE_HOME": None, "TMPDIR": "/proc/nonexistent", "SSH_TTY": "/dev/pts/0"},
     )
     ui.wait("every")
     ui.send("C")
