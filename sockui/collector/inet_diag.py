@@ -266,15 +266,14 @@ class Decoder:
 def _forget_cleared(rows: SocketArray) -> None:
     """Take tcp_info from ``known`` where it is that of a socket torn down while it was read.
 
-    The kernel reads the state first and then, when it gets the socket's lock, tcp_info (net/ipv4/tcp.c:tcp_get_info).
-    If it got that from tcp_disconnect(), as of close() with SO_LINGER 0, the counters are zero, and the time since the
-    last data received is that since boot. Handshakes end with both times set (tcp_finish_connect), also restored ones.
+    The kernel reads the state, then waits for the socket's lock (net/ipv4/tcp.c:tcp_get_info). tcp_disconnect(), as of
+    close() with SO_LINGER 0, leaves counters of zero and as the last data's age that of the host. Handshakes set both
+    times (tcp_finish_connect), also restored ones.
     """
     cleared = np.flatnonzero(rows["segs_in"] == 0)
-    if len(cleared):
-        told = Rows(rows, cleared)
-        garbage = (told["last_data_recv"] > told["last_data_sent"]) & (told["state"] != State.CLOSE)
-        rows["known"][cleared[garbage]] &= ~np.uint16(_TCP_INFO_KNOWN)
+    told = Rows(rows, cleared)
+    garbage = (told["last_data_recv"] > told["last_data_sent"]) & (told["state"] != State.CLOSE)
+    rows["known"][cleared[garbage]] &= ~np.uint16(_TCP_INFO_KNOWN)
 
 
 _Layout = tuple[int, tuple[tuple[int, int, int], ...]]  # address family, ((attribute type, offset, size), ...)
@@ -356,26 +355,17 @@ def _plan(length: int, layout: _Layout, protocol: Protocol) -> _Plan:
                     known |= group
     blocks = _blocks(fields)
     names = tuple(block.name for block in blocks)
-    wire = np.dtype(
-        {
-            "names": names,
-            "formats": [block.wire for block in blocks],
-            "offsets": [block.wire_at for block in blocks],
-            "itemsize": length,
-        }
-    )
-    row = np.dtype(
-        {
-            "names": names,
-            "formats": [block.row for block in blocks],
-            "offsets": [block.row_at for block in blocks],
-            "itemsize": SOCKET.itemsize,
-        }
-    )
+    wire = _dtype(names, [(block.wire, block.wire_at) for block in blocks], length)
+    row = _dtype(names, [(block.row, block.row_at) for block in blocks], SOCKET.itemsize)
     template = empty_sockets(1)
     template["known"], template["protocol"] = int(known), protocol
     template["family"] = 6 if family == AF_INET6 else 4
     return _Plan(wire, row, names, template.view(_ROW), family == AF_INET, known)
+
+
+def _dtype(names: tuple[str, ...], places: list[tuple[Any, int]], itemsize: int) -> np.dtype[Any]:
+    formats, offsets = zip(*places, strict=True)
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize})
 
 
 def _place(name: str) -> int:
