@@ -21,6 +21,8 @@ AT_MOST = 50  # ms
 PRESSES = 11  # of each kind in each repeat; odd: what one of the kinds turned round is as it was after it
 _TYPED = "127.0.0.1:"
 _BETWEEN = (0.02, 0.2)  # s
+_POLL = 0.01  # s of CPU: no poll takes less, and a program that is paused takes none
+_PATIENCE = 20.0  # s
 _random = random.Random(1)
 
 
@@ -105,7 +107,12 @@ def _pause(program: Program) -> None:
 
 def _go_on(program: Program) -> None:
     program.press("p")
-    time.sleep(1)  # it polls
+    program.settle()
+    used, deadline = program.cpu_seconds(), time.monotonic() + _PATIENCE
+    while program.cpu_seconds() < used + _POLL:
+        if time.monotonic() > deadline:
+            raise SystemExit("polling does not go on: there would be nothing that keys wait for")
+        time.sleep(0.02)  # between two looks, up to the deadline
 
 
 def _unanswered(values: list[float]) -> str:
