@@ -42,6 +42,18 @@ def test_equal_rows_keep_the_order_of_their_identity(make_update: MakeUpdate, sp
     assert shown == [2, 3, 7, 9, 1]
 
 
+def test_turned_round_is_as_sorted_anew(make_update: MakeUpdate) -> None:
+    equal = [
+        {"cookie": 50 - n, "recv_queue": n % 3, "rtt": n % 4 * 1000, "known": -(n % 5 > 0) & 0xFBF} for n in range(40)
+    ]
+    for update in (make_update(equal), make_update(equal[:1]), make_update([])):
+        for name in (*COLUMNS, *SCREEN, "attention"):
+            for reverse in (False, True):
+                before = table_view.build(update, EVERYTHING, Sort(name, not reverse))
+                turned = table_view.build(update, EVERYTHING, Sort(name, reverse), before)
+                assert turned.rows.tolist() == order(update, Sort(name, reverse)), name
+
+
 def test_every_column_sorts_both_ways(make_update: MakeUpdate, make_process: MakeProcess) -> None:
     update = make_update(
         [
