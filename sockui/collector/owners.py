@@ -97,13 +97,14 @@ class OwnerResolver:
         rows = np.argsort(inode)[np.count_nonzero(inode == 0) :]
         dump = inode[rows]
         self._forget(dump)
+        self._promote(dump)
         self._search(dump, rows, sockets)
         self._fill(sockets, known, rows, dump)
         queued = fill_queued(sockets, known & (inode == 0))
         return Attribution(
             processes=with_ancestors(self._counts, self._processes.get),
             holders=self._holders,
-            unlisted=self._unlisted.only(~_locate(self._unlisted.inode, dump)[1]),
+            unlisted=self._unlisted,
             coverage=coverage(sockets, queued, self._processes),
         )
 
@@ -153,6 +154,13 @@ class OwnerResolver:
             self._unlisted = self._unlisted.only(~np.isin(self._unlisted.pid, ended))
         if not keep.all():
             self._hold(known.only(keep))
+
+    def _promote(self, dump: NDArray[np.uint32]) -> None:
+        """Take over what was read before its socket was in a dump: bound since, or accepted after that dump."""
+        listed = _locate(self._unlisted.inode, dump)[1]
+        if listed.any():
+            self._hold(self._holders.joined(self._unlisted.only(listed)).ordered())
+            self._unlisted = self._unlisted.only(~listed)
 
     def _hold(self, holders: Holders) -> None:
         self._holders = holders

@@ -250,6 +250,16 @@ def test_a_number_reused_by_a_file_is_noticed_though_the_count_and_the_inodes_st
             assert poll().holders.of(inode) == [(other.pid, fd)]
 
 
+def test_everybody_who_holds_a_socket_from_before_it_was_bound_is_found(poll: Poll) -> None:
+    with socket.socket() as server, child(HOLDER, pass_fds=(server.fileno(),)) as other:
+        poll()
+        poll()
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        holders = poll().holders.of(inode_of(server))
+        assert holders == sorted([(os.getpid(), server.fileno()), (other.pid, server.fileno())])
+
+
 def test_a_socket_made_before_and_bound_later_is_found(poll: Poll) -> None:
     with socket.socket() as server:
         poll()
