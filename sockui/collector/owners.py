@@ -27,9 +27,12 @@ from sockui.model.sockets import PIECE, columns
 
 _MANY = 256  # sockets from which on a process is not read whole again for every change
 _CHECKED = 500  # known entries checked in every poll, 1.5 ms
-_IN_TURN = 200  # descriptors of processes looked at in turn in every poll, 0.6 ms ...
-_PROCESSES_IN_TURN = 20  # ... and so many processes
 _LONGEST_WAIT = 64  # polls between two searches for an inode that nobody holds
+
+DESCRIPTORS_IN_TURN = 200
+"""In every poll processes are looked at in turn until about so many descriptors were read, 0.6 ms ..."""
+PROCESSES_IN_TURN = 20
+"""... or so many processes."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -238,8 +241,8 @@ class OwnerResolver:
         known, unlisted, seen = self._holders, self._unlisted, self._processes.seen
         pids = sorted(self._books)
         first = bisect.bisect_right(pids, self._turn)
-        left, changed = _IN_TURN, set()
-        for pid in (pids[first:] + pids[:first])[:_PROCESSES_IN_TURN]:
+        left, changed = DESCRIPTORS_IN_TURN, set()
+        for pid in (pids[first:] + pids[:first])[:PROCESSES_IN_TURN]:
             if left <= 0:
                 break
             self._turn = pid

@@ -490,7 +490,7 @@ def test_an_inode_that_just_came_is_unknown_until_the_whole_host_was_searched(po
 def test_an_inode_that_nobody_holds_is_searched_for_less_and_less_often(
     poll: Poll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owners, "_IN_TURN", 0)
+    monkeypatch.setattr(owners, "DESCRIPTORS_IN_TURN", 0)
     with child(HOLDER) as other:
         reads: list[int] = []
         real = os.open

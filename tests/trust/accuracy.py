@@ -21,7 +21,7 @@ from typing import NamedTuple
 from sockui.lab.run import Lab
 from tests.ss import ss
 from tests.trust.beside import Tally
-from tests.trust.looking import NOBODY
+from tests.trust.looking import GONE, LATE, NOBODY
 from tests.trust.table import Row
 
 LAB = (
@@ -129,12 +129,10 @@ def rows(tally: Tally, how: str) -> Iterator[Row]:
         0,  # a wrong holder fails its socket's row
         f"{facts['with several holders']:,} with several; {facts['holders for a moment between the two ss']:,} holders "
         f"besides that held for a moment between (in their own journal); {facts['new, holder not named yet']:,} new "
-        "and not named yet",
+        f"and not named yet; {facts[LATE]:,} that came as another descriptor went (in the journals) and were named in "
+        "turn",
     )
 
 
-_GONE = ("", ", as a mini-socket", ", but for its descriptor")
-
-
 def _gone(facts: Counter[str]) -> int:
-    return sum(facts[f"came and went between the two ss{how}"] for how in _GONE)
+    return sum(count for fact, count in facts.items() if fact.startswith(GONE))

@@ -53,13 +53,21 @@ class Round:
     alone: bool = False  # sockui had no poll before: it has read every process there is
 
 
-class Claim(NamedTuple):
-    """A holder that sockui names and neither ss does: true if it was one at some moment of the round."""
+class Holder(NamedTuple):
+    """Who holds a socket, by one side's word alone."""
 
     kind: str
     inode: int
     pid: int
     fd: int
+
+
+class Open(NamedTuple):
+    """What a round leaves to be proven."""
+
+    alone: set[int]  # cookies that sockui alone lists
+    claims: list[Holder]  # sockui names it and neither ss does: true if it was one at some moment of the round
+    late: set[Holder]  # both ss name it beside one that sockui names: it came as another descriptor went
 
 
 @dataclass(slots=True)
@@ -95,15 +103,14 @@ def kind_of(row: SsRow) -> str:
     return "IPv4"
 
 
-def compare(
-    look: Round, tally: Tally, may_read: Callable[[int], bool] = lambda _: True
-) -> tuple[set[int], list[Claim]]:
-    """Count one round. What is left to be proven: the cookies that sockui alone has, and holders that it alone names.
+def compare(look: Round, tally: Tally, may_read: Callable[[int], bool] = lambda _: True) -> Open:
+    """Count one round.
 
     ``may_read`` says whether a process's descriptors may be read by whom sockui ran as.
     """
     tally.rounds += 1
-    claims: list[Claim] = []
+    claims: list[Holder] = []
+    late: set[Holder] = set()
     for cookie in look.before.keys() & look.after.keys():
         before, after, ours = look.before[cookie], look.after[cookie], look.ours.get(cookie)
         kind = kind_of(after)
@@ -116,14 +123,16 @@ def compare(
             tally.facts["held over a dump that had not got it"] += 1
             continue
         named = pairs(ours["holders"] or ())
-        claims += [Claim(kind, ours["inode"], *holder) for holder in named - before.holders - after.holders]
+        claims += [Holder(kind, ours["inode"], *holder) for holder in named - before.holders - after.holders]
+        if named and not look.alone:
+            late |= {Holder(kind, ours["inode"], *holder) for holder in (before.holders & after.holders) - named}
         wrong = [*_values(before, ours, after, tally), *_holders(look, cookie, tally)]
         if not all(may_read(pid) for pid, _ in named):
             wrong.append("holder that may not be read")
         if wrong:
             tally.differs(kind, f"{'; '.join(wrong)}: {before} then {ours} then {after}")
     tally.facts["listed"] += len(look.ours)
-    return look.ours.keys() - look.before.keys() - look.after.keys() - look.held_over, claims
+    return Open(look.ours.keys() - look.before.keys() - look.after.keys() - look.held_over, claims, late)
 
 
 def _values(before: SsRow, ours: Listed, after: SsRow, tally: Tally) -> Iterator[str]:
@@ -159,7 +168,7 @@ def _holders(look: Round, cookie: int, tally: Tally) -> Iterator[str]:
     """Whom both ss name, all of them, are named.
 
     A socket that sockui had not seen before may go without for one poll, where its holder is not among those that are
-    read first (``collector.owners``).
+    read first, and one more holder may be late (``collector.owners``).
     """
     before, ours = look.before[cookie], look.ours[cookie]
     if not before.holders or before.holders != look.after[cookie].holders:
@@ -168,7 +177,7 @@ def _holders(look: Round, cookie: int, tally: Tally) -> Iterator[str]:
     tally.facts["with several holders"] += len(before.holders) > 1
     if ours["holders"] is None and not look.alone and cookie not in look.known:
         tally.facts["new, holder not named yet"] += 1
-    elif lacking := before.holders - (named := pairs(ours["holders"] or ())):
+    elif (lacking := before.holders - (named := pairs(ours["holders"] or ()))) and (look.alone or not named):
         yield f"holders lacking: {sorted(lacking)}"  # those that neither ss names are claims
     elif (ours["pid"], ours["fd"]) not in named:
         yield "pid"

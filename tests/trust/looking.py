@@ -5,7 +5,8 @@ Owns the rounds, and the proof of what only sockui says. Must not decide what is
 ``python -m tests.trust.looking NAMESPACE SECONDS WAY JOURNALS`` writes a pickled Tally. What only sockui says is not
 believed: a socket that it alone lists must be among those that the kernel told to have ended (the checker hears the
 socket-destroy multicast itself) or, if it is only bound, be held by somebody; a holder that it alone names must be in
-the journals of the churning processes.
+the journals of the churning processes. One more holder of a socket may be named late, if those journals say that its
+process closed another descriptor meanwhile: it is named as soon as it is that process's turn.
 """
 
 from __future__ import annotations
@@ -30,15 +31,18 @@ from typing import Any, TypeVar
 from sockui import report
 from sockui.collector.linux import NetlinkCollector
 from sockui.collector.namespace import enter_namespace
+from sockui.collector.owners import DESCRIPTORS_IN_TURN, PROCESSES_IN_TURN
 from sockui.tracker import Life, Tracker
 from sockui.view.columns import require
 from tests.ss import SsRow, endpoint, ss
-from tests.trust.beside import Claim, Listed, Round, Tally, compare
+from tests.trust.beside import Holder, Listed, Round, Tally, compare
 from tests.trust.churn import become
 
 T = TypeVar("T")
 NOBODY = 65534
-_MINI = ("FIN_WAIT2", "TIME_WAIT")
+GONE = "came and went between the two ss"
+LATE = "holders that came as another descriptor went"
+_MINI = ("SYN_RECV", "FIN_WAIT2", "TIME_WAIT")
 _LAB_NETWORK = "10.9."
 _COLUMNS = tuple(
     require(name)
@@ -103,14 +107,21 @@ class Held:
 
 def _held_sockets() -> set[int]:
     found = set()
-    for directory in Path("/proc").glob("[0-9]*/fd"):
+    for descriptor in itertools.chain.from_iterable(_open()):
         with contextlib.suppress(OSError):
-            for descriptor in directory.iterdir():
-                with contextlib.suppress(OSError):
-                    target = os.readlink(descriptor)
-                    if target.startswith("socket:["):
-                        found.add(int(target[8:-1]))
+            target = os.readlink(descriptor)
+            if target.startswith("socket:["):
+                found.add(int(target[8:-1]))
     return found
+
+
+def _open() -> Iterator[list[Path]]:
+    """What each process of this host has open, as far as it may be read."""
+    for directory in Path("/proc").glob("[0-9]*/fd"):
+        try:
+            yield list(directory.iterdir())
+        except OSError:
+            yield []
 
 
 class Journals:
@@ -152,7 +163,10 @@ class Looker:
         self._tally = Tally()
         self._known: frozenset[int] = frozenset()
         self._waiting: dict[int, tuple[float, Listed]] = {}  # only ours: when, and what
-        self._claims: list[tuple[float, float, Claim]] = []  # during which round, and what
+        self._claims: list[tuple[float, float, Holder]] = []  # during which round, and what
+        self._late: dict[Holder, int] = {}  # not named yet: since which round
+        self._came_late: list[tuple[float, float, Holder]] = []  # between which moments, and what
+        self._began = math.inf  # of the round before
         if way != "list":
             self._collector, self._tracker = NetlinkCollector(), Tracker()
 
@@ -164,7 +178,7 @@ class Looker:
         while self._waiting:
             time.sleep(0.1)
             self._explain()
-        self._check_claims()
+        self._check_holders()
         self._tally.facts["sockets seen"] = len(self._known)
         return self._tally
 
@@ -174,18 +188,37 @@ class Looker:
         ours, held_over = self._listed() if self._way == "list" else self._polled()
         after = ss()
         ended = time.monotonic()
+        late: set[Holder] = set()
         self._witness.listen()
         one = Round(before, ours, after, self._known, held_over, alone=self._way == "list")
         may_read = _owned_by_us if self._way == "nobody" else lambda _: True
         for each, part in _parts(one):
             tally = Tally()
-            alone, claims = compare(part, tally, may_read)
+            left = compare(part, tally, may_read)
             self._take(each, tally)
-            self._claims += [(began, ended, claim) for claim in claims]
-            self._waiting.update((cookie, (began, ours[cookie])) for cookie in alone)
+            self._claims += [(began, ended, claim) for claim in left.claims]
+            late |= left.late
+            lives_on = {(row.local, row.remote) for row in after.values() if row.protocol == "tcp"}
+            for cookie in left.alone:
+                if ours[cookie]["state"] == "SYN_RECV" and _ends(ours[cookie]) in lives_on:
+                    self._tally.facts[f"{GONE}, as a handshake"] += 1
+                else:
+                    self._waiting[cookie] = (began, ours[cookie])
+        self._await(late, ended)
+        self._began = began
         self._tally.rounds += 1
         self._explain()
         self._known |= before.keys() | ours.keys() | after.keys()
+
+    def _await(self, late: set[Holder], ended: float) -> None:
+        """Note which holders are not named yet, and for how many rounds."""
+        self._late = {holder: since for holder, since in self._late.items() if holder in late}
+        for holder in late:
+            if holder not in self._late:
+                self._late[holder] = self._tally.rounds
+                self._came_late.append((self._began, ended, holder))
+            elif self._tally.rounds - self._late[holder] > _turn():
+                self._tally.differs(holder.kind, f"holder lacking for a whole turn: {holder}")
 
     def _take(self, part: str, tally: Tally) -> None:
         """Sockets of the lab are counted apart."""
@@ -213,36 +246,53 @@ class Looker:
     def _explain(self) -> None:
         """What only sockui listed came and went between the two ss, if the kernel tells of its end.
 
-        A mini-socket has a cookie of its own if its connection had none, because nobody had looked at it: then the
-        connection must have ended since the round began. What somebody holds is there, too: it is only bound, or its
-        connection was reset, and close() is missing.
+        A mini-socket has a cookie of its own if its connection had none, because nobody had looked at it, and so has
+        a handshake that was looked at while it ended: then the connection must have ended since the round began. What
+        somebody holds is there, too: it is only bound, or its connection was reset, and close() is missing.
         """
         self._witness.listen()
         held = self._held.among({row["inode"] for _, row in self._waiting.values()} - {0})
         for cookie, (began, row) in list(self._waiting.items()):
-            local, remote = (endpoint(row[f"{side}_address"], row[f"{side}_port"]) for side in ("local", "remote"))
             bound = (row["protocol"], row["state"]) == ("tcp", "CLOSE")
             if bound and (row["inode"] in held or cookie in self._witness.ended):
                 self._tally.facts["only bound"] += 1
             elif cookie in self._witness.ended:
-                self._tally.facts["came and went between the two ss"] += 1
-            elif row["state"] in _MINI and self._witness.connections.get((local, remote), 0.0) >= began:
-                self._tally.facts["came and went between the two ss, as a mini-socket"] += 1
+                self._tally.facts[GONE] += 1
+            elif row["state"] in _MINI and self._witness.connections.get(_ends(row), 0.0) >= began:
+                self._tally.facts[f"{GONE}, as a mini-socket"] += 1
             elif row["protocol"] == "tcp" and row["inode"] in held:
-                self._tally.facts["came and went between the two ss, but for its descriptor"] += 1
+                self._tally.facts[f"{GONE}, but for its descriptor"] += 1
             elif time.monotonic() - began < _TOLD_WITHIN:
                 continue
             else:
                 self._tally.differs("invented", str(row))
             del self._waiting[cookie]
 
-    def _check_claims(self) -> None:
+    def _check_holders(self) -> None:
         true = self._journals.read()
+        for began, ended, holder in self._came_late:
+            came = any(began <= since <= ended for since, _ in true[holder.pid, holder.fd, holder.inode])
+            ends = (until for (pid, *_), held in true.items() if pid == holder.pid for _, until in held)
+            if came and any(began <= until <= ended for until in ends):
+                self._tally.facts[LATE] += 1
+            else:
+                self._tally.differs(holder.kind, f"holder lacking: {holder}")
         for began, ended, claim in self._claims:
             if any(since <= ended and began <= until for since, until in true[claim.pid, claim.fd, claim.inode]):
                 self._tally.facts["holders for a moment between the two ss"] += 1
             else:
                 self._tally.differs(claim.kind, f"not a holder: {claim}")
+
+
+def _turn() -> int:
+    """Polls until every process of this host was looked at in turn, at most."""
+    counts = [len(descriptors) for descriptors in _open()]
+    return 1 + len(counts) // PROCESSES_IN_TURN + sum(counts) // DESCRIPTORS_IN_TURN
+
+
+def _ends(row: Listed) -> tuple[str, str]:
+    local, remote = (endpoint(row[f"{side}_address"], row[f"{side}_port"]) for side in ("local", "remote"))
+    return local, remote
 
 
 def _parts(whole: Round) -> Iterator[tuple[str, Round]]:

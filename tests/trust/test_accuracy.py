@@ -12,7 +12,7 @@ import pytest
 from sockui.model import State, state_name
 from tests.ss import SsRow
 from tests.trust.accuracy import World, look, rows, settle, world
-from tests.trust.beside import Claim, Listed, Round, Tally, compare, leads_to
+from tests.trust.beside import Holder, Listed, Open, Round, Tally, compare, leads_to
 
 SS = SsRow(
     "tcp", "inet", "10.0.0.1:80", "10.0.0.2:4000", "ESTABLISHED", (7, 0), None, frozenset({(5, 3), (6, 3)}), 99, 42, 0,
@@ -25,15 +25,15 @@ OURS: Listed = {
 }  # fmt: skip
 
 
-def found(ours: Listed, before: SsRow = SS, after: SsRow = SS, **about: Any) -> tuple[Tally, set[int], list[Claim]]:
+def found(ours: Listed, before: SsRow = SS, after: SsRow = SS, **about: Any) -> tuple[Tally, Open]:
     tally = Tally()
     one = Round({42: before}, {ours["cookie"]: ours}, {42: after}, about.pop("known", frozenset({42})), **about)
-    return tally, *compare(one, tally)
+    return tally, compare(one, tally)
 
 
 def test_what_is_the_same_is_compared_and_right() -> None:
-    tally, alone, claims = found(OURS)
-    assert (tally.compared["IPv4"], tally.failed, alone, claims) == (1, {}, set(), [])
+    tally, left = found(OURS)
+    assert (tally.compared["IPv4"], tally.failed, left) == (1, {}, Open(set(), [], set()))
     assert tally.facts["holders compared"] == tally.facts["queues compared"] == tally.facts["with several holders"] == 1
 
 
@@ -48,21 +48,29 @@ def test_what_is_the_same_is_compared_and_right() -> None:
         ({"uid": 1}, "uid"),
         ({"uid": None}, "uid"),
         ({"recv_queue": 8}, "queues"),
-        ({"holders": [{"pid": 5, "fd": 3}]}, "holders lacking"),
         ({"holders": None, "pid": None}, "holders lacking"),
         ({"pid": 7}, "pid"),
     ],
 )
 def test_a_difference_is_found(changed: dict[str, Any], words: str) -> None:
-    tally, *_ = found(OURS | changed)
+    tally, _ = found(OURS | changed)
     assert tally.failed["IPv4"] == 1
     assert words in tally.differences[0].partition(": SsRow")[0]
 
 
 def test_what_sockui_alone_says_has_to_be_proven() -> None:
-    assert found(OURS | {"cookie": 43})[1] == {43}
+    assert found(OURS | {"cookie": 43})[1].alone == {43}
     more = OURS | {"holders": [*OURS["holders"], {"pid": 8, "fd": 4}]}
-    assert found(more)[2] == [Claim("IPv4", 99, 8, 4)]
+    assert found(more)[1].claims == [Holder("IPv4", 99, 8, 4)]
+
+
+def test_one_more_holder_may_be_late_but_not_to_who_reads_every_process() -> None:
+    fewer = OURS | {"holders": [{"pid": 5, "fd": 3}]}
+    tally, left = found(fewer)
+    assert (tally.failed, left.late) == ({}, {Holder("IPv4", 99, 6, 3)})
+    tally, left = found(fewer, alone=True)
+    assert "holders lacking" in tally.differences[0]
+    assert not left.late
 
 
 def test_a_process_that_may_not_be_read_is_not_named() -> None:
