@@ -1,6 +1,6 @@
 """How freed memory goes back to the system while polling for hours.
 
-Owns the one setting of glibc's malloc(3). Must not allocate or know what for.
+Owns what is asked of glibc's malloc(3). Must not allocate or know what for.
 """
 
 from __future__ import annotations
@@ -22,3 +22,14 @@ def give_large_arrays_back() -> None:
     """From now on. Where the C library has no mallopt, nothing happens."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
+
+
+def give_holes_back() -> None:
+    """Now, once: what is free between what is kept. Where the C library has no malloc_trim(3), nothing happens.
+
+    The arrays below ``LARGE`` leave holes in the heap of the thread that polls, and that heap grows by and by. At
+    100,000 sockets with 1,000 replaced a second it held 10 MiB and had 30 MiB after half a minute, 36 after eight;
+    given back once a minute it had 32 all the time. It takes 4 ms of CPU time there.
+    """
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

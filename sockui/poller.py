@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sockui.allocation import give_large_arrays_back
+from sockui.allocation import give_holes_back, give_large_arrays_back
 from sockui.collector import Collector
 from sockui.diagnosis.engine import Diagnosis
 from sockui.diagnosis.finding import Findings
@@ -24,6 +24,8 @@ BUSY_SHARE = 0.25
 """A poll may take this share of the interval; the interval stretches when it takes more."""
 SHORTEST = 0.1
 LONGEST = 3600.0
+HOLES = 60.0
+"""Seconds after which the memory that polls left unused is given back, so that a long run does not grow."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -139,10 +141,14 @@ class Poller:
             )
 
     def _poll(self) -> None:
+        given_back = self._clock()
         while not self._stop:
             began = self._clock()
             self._now = False  # before the poll: what is asked for during it counts
             interval = self.tick().interval
+            if began - given_back >= HOLES:
+                give_holes_back()
+                given_back = began
             with self._wake:
                 while not self._stop and not self._now:
                     left = None if self._paused else began + interval - self._clock()

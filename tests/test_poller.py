@@ -126,6 +126,25 @@ def begun(gate: Gate) -> tuple[Poller, queue.SimpleQueue[Poll]]:
     return ticking, polls
 
 
+def test_what_polls_left_unused_is_given_back_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(Replay):
+        def collect(self) -> Snapshot:
+            return snapshot(now[0], sock(1))
+
+    def publish(_: Poll) -> None:
+        now[0] += 25.0
+        if len(given_back) == 3:
+            enough.set()
+
+    now, given_back, enough = [0.0], list[float](), threading.Event()
+    monkeypatch.setattr("sockui.poller.give_holes_back", lambda: given_back.append(now[0]))
+    polling = Poller(Endless([]), Tracker(), Diagnosis(), publish, 1.0, lambda: now[0])
+    polling.start()
+    assert enough.wait(10)
+    polling.stop()
+    assert given_back[:3] == [100.0, 175.0, 250.0]
+
+
 def test_an_error_in_sockui_itself_ends_the_thread_and_is_handed_over() -> None:
     bug = ZeroDivisionError("deep inside")
     gate = Gate(snapshot(10, sock(1)), bug)
