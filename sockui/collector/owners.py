@@ -1,11 +1,14 @@
 """Which process holds which socket: the inode -> (pid, fd) relation, kept from poll to poll.
 
-Owns reading /proc/PID/fd. Must not judge or talk to netlink; what is not seen is put into words by ``coverage``.
+Owns whose descriptors are read and when. Must not judge or talk to netlink; what is not seen is put into words by
+``coverage``.
 
 A walk over every descriptor of the host costs more than the whole dump, so a process is read again only when its
 books do not balance: what it has open (st_size of /proc/PID/fd) is no longer the sockets known here plus the other
 descriptors it had. For what that cannot notice, a slice of the known entries is checked in every poll, and some
-processes are looked at in turn: one descriptor closed and another come leaves as many open.
+processes are looked at in turn: one descriptor closed and another come leaves as many open. The sockets of a process
+that lives in another network namespace come and go without being in the dump, so its books are not kept: it is read
+when it is new, when it is its turn, and when nobody else holds what is in the dump.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sockui.collector.coverage import coverage
+from sockui.collector.descriptors import read_links
 from sockui.collector.processes import ProcessTable, with_ancestors
 from sockui.collector.queued import fill_queued
 from sockui.model import Coverage, Holders, Known, Owner, Process, SocketArray
@@ -28,11 +32,12 @@ from sockui.model.sockets import PIECE, columns
 _MANY = 256  # sockets from which on a process is not read whole again for every change
 _CHECKED = 500  # known entries checked in every poll, 1.5 ms
 _LONGEST_WAIT = 64  # polls between two searches for an inode that nobody holds
+_NOWHERE = 0, 0  # device and inode of a network namespace that may not be read
 
 DESCRIPTORS_IN_TURN = 200
-"""In every poll processes are looked at in turn until about so many descriptors were read, 0.6 ms ..."""
+"""Descriptors of processes looked at in turn in a poll, 0.6 ms; after a process with more the next ones wait ..."""
 PROCESSES_IN_TURN = 20
-"""... or so many processes."""
+"""... and so many processes at most."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,6 +57,7 @@ class _Books(NamedTuple):
     uid: int
     others: int  # open descriptors less the known sockets among them
     readable: bool
+    here: bool  # it lives in the network namespace of the dump
 
 
 @dataclass(slots=True)
@@ -62,6 +68,7 @@ class _Reading:
     pids: list[int] = field(default_factory=list)
     fds: list[int] = field(default_factory=list)
     readable: dict[int, bool] = field(default_factory=dict)  # every pid that was tried
+    elsewhere: list[int] = field(default_factory=list)  # pids that live in another network namespace
     whole: list[int] = field(default_factory=list)  # pids whose known entries are all replaced
     lost: list[NDArray[np.intp]] = field(default_factory=list)  # known entries of the other pids to remove
 
@@ -81,6 +88,8 @@ class OwnerResolver:
         self._books: dict[int, _Books] = {}
         self._cursor = 0  # next entry to check
         self._turn = 0  # pid after which it is the next one's turn
+        self._credit = 0  # descriptors that may be read in turn
+        self._here = _NOWHERE  # the network namespace of the dump
         self._absent = np.empty(0, np.uint32)  # inodes without a holder, sorted
         self._wait = np.empty(0, np.int64)  # polls between searches for each; 0: not searched everywhere yet
         self._due = np.empty(0, np.int64)  # poll of the next search
@@ -88,11 +97,14 @@ class OwnerResolver:
     def attribute(self, sockets: SocketArray) -> Attribution:
         """Fill ``pid``, ``fd``, ``holders`` and ``owner`` in place, in the rows whose ``known`` has INODE.
 
+        Call it in the thread that made the dump.
+
         A row with a holder is PROCESS. A row without an inode is LISTENER if it waits for accept(), else KERNEL.
         Any other is HIDDEN if some process cannot be read, UNFOUND if all were and none holds it, and UNKNOWN
         where only the likely processes have been read so far (the next call reads the rest).
         """
         self._poll += 1
+        self._here = self._namespace("thread-self")
         self._processes.refresh()
         known, inode = columns(sockets, "known", "inode")
         known = (known & Known.INODE) != 0
@@ -216,7 +228,12 @@ class OwnerResolver:
             pid
             for pid, book in self._books.items()
             if book.uid != (now := self._processes.seen[pid]).uid
-            or (book.readable and now.fd_count is not None and now.fd_count != book.others + self._counts.get(pid, 0))
+            or (
+                book.readable
+                and book.here
+                and now.fd_count is not None
+                and now.fd_count != book.others + self._counts.get(pid, 0)
+            )
         ]
 
     def _check(self) -> set[int]:
@@ -237,24 +254,30 @@ class OwnerResolver:
         return moved
 
     def _in_turn(self) -> set[int]:
-        """Look at the next processes; those that hold other sockets than are known."""
+        """Look at the next processes; those that hold other sockets than are known, or may."""
         known, unlisted, seen = self._holders, self._unlisted, self._processes.seen
         pids = sorted(self._books)
         first = bisect.bisect_right(pids, self._turn)
-        left, changed = DESCRIPTORS_IN_TURN, set()
+        changed: set[int] = set()
+        self._credit = min(self._credit, 0) + DESCRIPTORS_IN_TURN
         for pid in (pids[first:] + pids[:first])[:PROCESSES_IN_TURN]:
-            if left <= 0:
+            if self._credit <= 0:
                 break
             self._turn = pid
-            left -= seen[pid].fd_count or 1
+            count = seen[pid].fd_count or 0
+            if not self._books[pid].here:
+                self._credit -= max(count, 1)
+                changed.add(pid)
+                continue
             ours = known.only(known.pid == pid)
             many = len(ours.inode) >= _MANY
+            self._credit -= max(count - len(ours.inode) * many, 1)
             others = unlisted.only(unlisted.pid == pid)
             expected = others if many else ours.joined(others)
             try:
                 directory = os.open(f"{self._proc}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
                 try:
-                    fds, inodes, lost = _read_links(directory, ours.fd[: len(ours.fd) * many])
+                    fds, inodes, lost = read_links(directory, ours.fd[: len(ours.fd) * many])
                 finally:
                     os.close(directory)
             except OSError:  # it ended, or its books say why it cannot be read
@@ -285,7 +308,7 @@ class OwnerResolver:
         try:
             directory = os.open(f"{self._proc}/{pid}/fd", os.O_RDONLY | os.O_DIRECTORY)
             try:
-                fds, inodes, lost = _read_links(directory, self._holders.fd[entries])
+                fds, inodes, lost = read_links(directory, self._holders.fd[entries])
             finally:
                 os.close(directory)
         except PermissionError:
@@ -302,6 +325,8 @@ class OwnerResolver:
             reading.lost.append(entries[lost])
         else:
             reading.whole.append(pid)
+        if self._namespace(str(pid)) not in (self._here, _NOWHERE):
+            reading.elsewhere.append(pid)
         reading.fds += fds
         reading.inodes += inodes
         reading.pids += [pid] * len(fds)
@@ -320,50 +345,19 @@ class OwnerResolver:
         if wanted.any() or not keep.all():
             self._hold(old.only(keep).joined(found.only(wanted)).ordered())
         unread = ~np.isin(self._unlisted.pid, list(reading.readable))  # those of a process are always read together
-        self._unlisted = self._unlisted.only(unread).joined(found.only(~wanted))
+        unlisted = ~wanted & ~np.isin(found.pid, reading.elsewhere)
+        self._unlisted = self._unlisted.only(unread).joined(found.only(unlisted))
         for number, readable in reading.readable.items():
             now = self._processes.seen[number]
             others = (now.fd_count or 0) - self._counts.get(number, 0)
-            self._books[number] = _Books(now.started_ticks, now.uid, others, readable)
+            self._books[number] = _Books(now.started_ticks, now.uid, others, readable, number not in reading.elsewhere)
 
-
-def _read_links(directory: int, known: NDArray[np.int32]) -> tuple[list[int], list[int], NDArray[np.bool_]]:
-    """Descriptors and inodes of the sockets that are not ``known`` ones, and which of those are closed now.
-
-    The kernel gives out the lowest free number. So the numbers between the known ones are usually all there is,
-    and trying them costs little where listing 100,000 takes 0.1 s; the count of open descriptors tells if it was all.
-    """
-    if not len(known):
-        _, fds, inodes = _socket_links(directory, os.listdir(directory))
-        return fds, inodes, np.empty(0, np.bool_)
-    open_count = os.stat(directory).st_size
-    top = max(int(known.max()) + 1, open_count)
-    if open_count and top <= 2 * len(known):
-        free = np.ones(top, np.bool_)
-        free[known] = False
-        found, fds, inodes = _socket_links(directory, map(str, np.flatnonzero(free).tolist()))
-        if found + len(known) == open_count:
-            return fds, inodes, np.zeros(len(known), np.bool_)
-    listed = np.array(list(map(int, os.listdir(directory))), np.int32)
-    _, fds, inodes = _socket_links(directory, map(str, listed[~np.isin(listed, known)].tolist()))
-    return fds, inodes, ~np.isin(known, listed)
-
-
-def _socket_links(directory: int, names: Iterable[str]) -> tuple[int, list[int], list[int]]:
-    """How many of the descriptors ``names`` are open; the numbers and inodes of the sockets among them."""
-    found = 0
-    fds: list[int] = []
-    inodes: list[int] = []
-    for name in names:
+    def _namespace(self, process: str) -> tuple[int, int]:
         try:
-            link = os.readlink(name, dir_fd=directory)
-        except FileNotFoundError:  # closed since it was listed, or never open
-            continue
-        found += 1
-        if link.startswith("socket:[") and link[8:-1].isdecimal():
-            fds.append(int(name))
-            inodes.append(int(link[8:-1]) & 0xFFFFFFFF)  # inet_diag cuts them to 32 bits too
-    return found, fds, inodes
+            entry = os.stat(f"{self._proc}/{process}/ns/net")
+        except OSError:  # it ended or may not be read
+            return _NOWHERE
+        return entry.st_dev, entry.st_ino
 
 
 def _locate(values: NDArray[np.uint32], among: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

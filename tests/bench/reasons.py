@@ -24,7 +24,6 @@ REASONS: dict[str, str] = {
         "As where nothing changed; and rows that came are matched, their owners looked for among descriptors, what "
         "ended is told by how, and the groups of findings are made anew."
     ),
-    "churn: RSS after 600 s of 1,000 new sockets/s": "Not understood yet: the rows that are kept do not become more.",
     "cold: to the full table, owners named": "Starting Python and importing is paid before the first request.",
     "keys: cursor down": _KEYS,
     "keys: page down and up": _KEYS,

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
-from sockui.collector import inet_diag, owners
+from sockui.collector import descriptors, inet_diag, owners
 from sockui.collector.linux import DUMPS
 from sockui.collector.netlink import DiagSocket
 from sockui.collector.owners import Attribution, OwnerResolver
@@ -46,6 +46,15 @@ print("ready", flush=True)
 sys.stdin.readline()
 os.dup2(int(sys.argv[1]), other)
 print(other, flush=True)
+sys.stdin.read()
+"""
+AWAY = """
+import ctypes, socket, sys
+ctypes.CDLL(None).unshare(0x40000000)  # CLONE_NEWNET
+print("ready", flush=True)
+sys.stdin.readline()
+more = [socket.socket() for _ in range(20)]
+print(len(more), flush=True)
 sys.stdin.read()
 """
 RECEIVER = """
@@ -368,6 +377,62 @@ def test_a_descriptor_that_became_another_holder_while_as_many_stay_open_is_foun
         assert set(poll(sockets).holders.of(inode)) == {(os.getpid(), fd), (other.pid, fd), third}
 
 
+def read_by(poll: Poll, polls: int, sockets: SocketArray, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of which processes the descriptors are read in some polls."""
+    pids: list[int] = []
+    real = os.open
+
+    def opened(path: Any, *arguments: Any, **options: Any) -> int:
+        if found := re.fullmatch(r"/proc/(\d+)/fd", str(path)):
+            pids.append(int(found[1]))
+        return real(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", opened)
+        for _ in range(polls):
+            poll(sockets)
+    return pids
+
+
+def test_after_the_turn_of_a_process_with_many_descriptors_the_next_ones_wait(
+    poll: Poll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = 4
+    monkeypatch.setattr(owners, "DESCRIPTORS_IN_TURN", each)
+    with contextlib.ExitStack() as stack:
+        many = [stack.enter_context(open(os.devnull)).fileno() for _ in range(100)]
+        stack.enter_context(child(HOLDER, pass_fds=tuple(many)))
+        nothing = made([])
+        for _ in range(TURNS + 1):
+            poll(nothing)
+        polls = 100
+        pids = read_by(poll, polls, nothing, monkeypatch)
+        counts = {pid: process.fd_count or 1 for pid, process in poll.table.seen.items()}
+        assert pids
+        assert sum(counts.get(pid, 1) for pid in pids) <= polls * each + max(counts.values())
+
+
+@needs_root
+def test_a_process_of_another_network_namespace_is_read_only_for_what_is_in_the_dump(
+    poll: Poll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owners, "DESCRIPTORS_IN_TURN", 0)
+    with listener() as server, child(AWAY, pass_fds=(server.fileno(),)) as away:
+        sockets = made([inode_of(server)])
+        for _ in range(TURNS + 1):
+            assert len(poll(sockets).holders.of(inode_of(server))) == 2
+        assert away.stdin is not None
+        away.stdin.write("open\n")
+        away.stdin.flush()
+        assert line(away) == "20"
+        assert away.pid not in read_by(poll, 3, sockets, monkeypatch)
+        assert away.pid not in poll(sockets).unlisted.pid
+        held = [int(name) for name in os.listdir(f"/proc/{away.pid}/fd") if int(name) > server.fileno()]
+        inode = os.stat(f"/proc/{away.pid}/fd/{held[-1]}").st_ino
+        poll(made([inode_of(server), inode]))  # of its user nobody has it
+        assert poll(made([inode_of(server), inode])).holders.of(inode) == [(away.pid, held[-1])]
+
+
 @pytest.mark.parametrize(
     ("address", "family", "client"),
     [
@@ -523,7 +588,7 @@ def test_a_process_that_dies_while_it_is_read_is_left_out(
                 os.kill(other.pid, signal.SIGKILL)
                 os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
 
-        refresh, read_links, socket_links = ProcessTable.refresh, owners._read_links, owners._socket_links
+        refresh, read_links, socket_links = ProcessTable.refresh, descriptors.read_links, descriptors._socket_links
 
         def refreshed(table: ProcessTable) -> None:
             refresh(table)
@@ -540,8 +605,8 @@ def test_a_process_that_dies_while_it_is_read_is_left_out(
             return socket_links(directory, names)
 
         monkeypatch.setattr(ProcessTable, "refresh", refreshed)
-        monkeypatch.setattr(owners, "_read_links", opened)
-        monkeypatch.setattr(owners, "_socket_links", listed)
+        monkeypatch.setattr(owners, "read_links", opened)
+        monkeypatch.setattr(descriptors, "_socket_links", listed)
         attribution = poll()
         assert killed == [moment]
         assert attribution.holders.of(inode_of(server)) == [(os.getpid(), server.fileno())]
