@@ -19,7 +19,7 @@ from tests.trust.attack import outputs, tour
 from tests.trust.attack.commands import PLAIN, Pair, pairs
 from tests.trust.attack.scene import Scene, scene
 from tests.trust.attack.shell import SHELLS, Paste
-from tests.trust.attack.written import foreign
+from tests.trust.attack.written import foreign, leaked
 from tests.trust.table import Row
 
 AT_ONCE = 40
@@ -64,7 +64,7 @@ def on_a_terminal(made: Scene, home: Path, until: float, most: int = 1000) -> It
             yield _seen(ui, partial(tour.about, ui, name, made))
 
     kept = list((home / "state/sockui").iterdir())
-    yield len(kept), [f"{path.name}: {each}" for path in kept for each in foreign(path.read_bytes())]
+    yield len(kept), [f"{path.name}: {each}" for path in kept for each in leaked(path.read_text())]
 
 
 def _seen(ui: Terminal, go: Callable[[], int]) -> tuple[int, list[str]]:

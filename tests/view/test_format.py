@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 import unicodedata
 
 import pytest
@@ -78,11 +79,10 @@ def test_hostile_characters_are_made_visible(text: str, shown: str) -> None:
     assert fmt.escape(text) == shown
 
 
-@given(st.text())
-def test_nothing_that_moves_the_cursor_or_hides_is_left(text: str) -> None:
-    shown = fmt.escape(text)
-    assert not [character for character in shown if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")]
-    assert not set("\u200b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff") & set(shown)
+def test_nothing_that_moves_the_cursor_or_hides_is_left() -> None:
+    shown = fmt.escape("".join(map(chr, range(sys.maxunicode + 1))))
+    assert not [each for each in shown if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+    assert not set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u3164\ufe0f\uffa0\U000e0100") & set(shown)  # may be left out
 
 
 @given(st.integers(0, 2**128 - 1) | st.integers(0, 2**48 - 1) | st.integers(0, 2**33))

@@ -6,6 +6,7 @@ Owns the alphabet, and which of it is dangerous where. Each name begins with a m
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 LONGEST = 15
@@ -24,13 +25,20 @@ _HIDDEN = [
     chr(code).encode() for code in (*range(0x200B, 0x200E), 0x2060, 0xFEFF, 0xAD, 0x2028, 0x2029, 0x180E, 0xFE0F)
 ]
 _TAGS = [chr(code).encode() for code in (0xE0000, 0xE0001, 0xE0041, 0xE007F)]
+_OTHER = [chr(code).encode() for code in (0x34F, 0x600, 0x3164, 0xFFA0, 0x13430, 0x1BCA0, 0x1D173)]
 _WIDE = [text.encode() for text in ("界", "e\u0301", "\u0300", "ａ", "😀", "ก็", "\U0001f468\u200d")]
-ALPHABET = [*_CONTROLS, *_C1, *_RAW, *_INVALID, *_BIDI, *_HIDDEN, *_TAGS, *_WIDE]
+UNSEEN = [*_CONTROLS, *_C1, *_RAW, *_INVALID, *_BIDI, *_HIDDEN, *_TAGS, *_OTHER]
+ALPHABET = [*UNSEEN, *_WIDE]
 
 SEQUENCES = [
-    b"\x1b[2J", b"\x1b[5;31m", b"\x1bc", b"\x1b[5n", b"\x1b]0;t\x07", b"\x1b]8;;u\x07", b"\x1b]52;c;eA\x07",
-    b"\x1bP1$r\x1b\\", b"\x9b2J", b"\xc2\x9b8m", b"\x9d0;t\x9c", b"\x1b[9;9H", b"\x1b[?1049l", b"\r\nroot#",
+    b"\x1b[2J", b"\x1b[5;31m", b"\x1bc", b"\x1b[5n", b"\x1b]0;t\x07", b"\x1b]8;;u\x07", b"\x1b]52;;eA==\x07",
+    b"\x1bP1$r\x1b\\", b"\x9b2J", b"\xc2\x9b8m", b"\x9d0;t\x9c", b"\x1b[9;9999H", b"\x1b[?1047l", b"\r\nroot#",
 ]  # fmt: skip
+"""None of them is one that sockui writes itself: whatever lets one through is seen."""
+STOLEN = "canary"
+"""What a clipboard would hold if the long word that copies came through."""
+LINE_STARTS = ("root#", ">canary")
+"""What a line begins with if a newline came through."""
 MARKUP = ["[/x]", "[bold]", "[@click=app]", "[kworker/0:1]", "[red]", "[[", "]", "\\[b]", "[link=x]"]
 SHELL = [
     "$(>canary)",
@@ -91,8 +99,10 @@ def arguments(number: int) -> list[bytes]:
     return [SHEET[number % len(SHEET)].encode(), everything, *words, *([more] if more else [])]
 
 
-HARMFUL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufe0f\ufeff\ud800-\udfff"
-    "\U000e0000-\U000e0fff]"
-)
-"""What must not reach a terminal as text; a newline and a tab are the program's own if they are there."""
+_IGNORABLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff"
+"""Default_Ignorable_Code_Point, Unicode 15, what is in none of the categories below."""
+_OURS = "\t\n"
+_UNSEEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_CHARACTERS = (chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in _UNSEEN_CATEGORIES)
+HARMFUL = re.compile(f"[{re.escape(''.join(each for each in _CHARACTERS if each not in _OURS))}{_IGNORABLE}]")
+"""What must not reach a terminal as text; a newline and a tab are the program's own in a table if they are there."""

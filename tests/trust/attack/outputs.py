@@ -19,9 +19,9 @@ from markdown_it import MarkdownIt
 
 from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.format import escape
-from tests.trust.attack.names import HARMFUL
 from tests.trust.attack.scene import Scene
 from tests.trust.attack.tour import thresholds
+from tests.trust.attack.written import leaked
 
 MARK = re.compile(r"q\d\dz")
 EVERY = ",".join(dict.fromkeys([*COLUMNS, *SCREEN]))
@@ -56,8 +56,7 @@ def printed(made: Scene, home: Path, arguments: list[str]) -> str:
 
 def problems(made: Scene, arguments: list[str], text: str) -> Iterator[str]:
     """What is wrong with one output."""
-    for found in HARMFUL.finditer(text):
-        yield f"{found.group()!r} in {text[max(0, found.start() - 30) : found.end() + 30]!r}"
+    yield from leaked(text)
     what, form = arguments[0], arguments[-1]
     if not MARK.search(text):
         yield "no hostile process is in it"

@@ -9,7 +9,7 @@ import base64
 import re
 from collections.abc import Iterator
 
-from tests.trust.attack.names import HARMFUL
+from tests.trust.attack.names import HARMFUL, LINE_STARTS, STOLEN
 
 _COLOUR = rb"(?:[39][0-7]|[34]9|4[0-7]|10[0-7]|[34]8;2;\d{1,3};\d{1,3};\d{1,3}|[34]8;5;\d{1,3})"
 _STYLE = rb"(?:0|[1-4]|7|9|2[2-4]|27|29|" + _COLOUR + rb")"
@@ -22,7 +22,8 @@ OWN = re.compile(
     rb"|\x1b\]22;[a-z-]*\x07"  # the shape of the mouse pointer
     rb"|\x1bP\+q[0-9a-f;]*\x1b\\"
 )
-_LINE_ENDS = {"\r", "\n"}
+_LINE_ENDS = "\r\n"
+_IN_TEXT = re.compile(f"{HARMFUL.pattern}|[\t\n]")
 
 
 def foreign(raw: bytes) -> Iterator[str]:
@@ -33,14 +34,23 @@ def foreign(raw: bytes) -> Iterator[str]:
         at = found.end()
         if found["copy"]:
             copied = base64.b64decode(found["copy"]).decode("utf-8", "surrogateescape")
-            yield from (f"copied {each.group()!r} in {_around(copied, each)}" for each in HARMFUL.finditer(copied))
+            yield from (f"copied {each}" for each in leaked(copied))
+            if copied == STOLEN:
+                yield f"copied {copied!r}"
     yield from _in_text(raw[at:])
+
+
+def leaked(text: str) -> Iterator[str]:
+    """What of names came through into a text that has lines of its own, described."""
+    yield from (f"{found.group()!r} in {_around(text, found)}" for found in HARMFUL.finditer(text))
+    yield from (f"a line of a name: {line[:40]}" for line in text.splitlines() if line.startswith(LINE_STARTS))
 
 
 def _in_text(data: bytes) -> Iterator[str]:
     text = data.decode("utf-8", "surrogateescape")
-    for found in HARMFUL.finditer(text):
-        if found.group() not in _LINE_ENDS:
+    alone = not text.strip(_LINE_ENDS)  # as the program writes them
+    for found in _IN_TEXT.finditer(text):
+        if not (alone and found.group() in _LINE_ENDS):
             yield f"{found.group()!r} in {_around(text, found)}"
 
 
