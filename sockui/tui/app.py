@@ -112,7 +112,7 @@ class SockuiApp(PacedApp):
         self._open_source = open_source
         self._filter_text = filter_text
         self._diagnosis = diagnosis
-        self._start_polling = start_polling
+        self.polling = start_polling
         self.begun = asyncio.Event()  # the main screen is there
         self._hinted = False
         self.clipboard_route = clipboard or Clipboard(config.clipboard, os.environ, self._to_terminal)
@@ -158,7 +158,7 @@ class SockuiApp(PacedApp):
             self.poller = Poller(source, tracker, diagnosis, self._publish, interval, give_way=self._give_way)
         self.library = Library(self._host, self.config.thresholds)
         self.main = MainScreen(self.config, query.compile(self._filter_text))
-        if self._start_polling:
+        if self.polling:
             self.poller.start()
         gc.enable()  # cli put it off while all this was loaded
         opening = self.screen
@@ -210,7 +210,7 @@ class SockuiApp(PacedApp):
     def _polled(self, event: Polled) -> None:
         if event.poll.crash is not None:
             raise event.poll.crash  # ends the UI, and is reported by cli
-        if self._start_polling and self.main.view is None:
+        if self.polling and self.main.view is None:
             self.call_after_refresh(gc.freeze)  # looking through what stays takes 0.1 s each time, between two keys
         self.main.take(event.poll, event.view)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.timer import Timer
 
 from sockui.config import Config
 from sockui.diagnosis.finding import Findings, Severity
@@ -35,6 +36,8 @@ WIDE = 120
 """Columns from which the explanation stands beside the table instead of below it."""
 QUIET_SECONDS = 0.6
 """A changed order waits until no key was pressed for so long: nothing moves under a finger."""
+OVERDUE = 3
+"""Intervals without a poll after which what is shown is said to be old."""
 
 
 class LiveScreen(Screen[None]):
@@ -78,6 +81,8 @@ class LiveScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._quiet = self.set_interval(QUIET_SECONDS, self.finger_off, pause=True)
+        self._missing: Timer | None = None
+        self._overdue = False
         self.show_top()
         self.query_one("#status", Bar).say(opening.status())
         self.switch(self.choices.showing)
@@ -103,6 +108,7 @@ class LiveScreen(Screen[None]):
             self.call_later(self.take, poll, view)
             return
         self.poll = poll
+        self.expect_poll()
         self._count_bytes()
         if poll.error or view is None or poll.findings is None:
             self.show_top()
@@ -115,6 +121,18 @@ class LiveScreen(Screen[None]):
             self.build()
             return
         self._show(view)
+
+    def expect_poll(self) -> None:
+        """Say in the first line that what is shown is old if no poll comes for long from now on."""
+        if self._missing is not None:
+            self._missing.stop()
+        self._overdue = False
+        if self.poll is not None and self.sockui.polling:
+            self._missing = self.set_timer(OVERDUE * self.poll.interval, self._not_come)
+
+    def _not_come(self) -> None:
+        self._overdue = not self.sockui.poller.paused
+        self.show_top()
 
     def finger_off(self) -> None:
         """No key was pressed for a while: what waited may be shown."""
@@ -171,6 +189,7 @@ class LiveScreen(Screen[None]):
             poller.interval,
             poller.paused,
             in_front=self.sockui.in_front,
+            overdue=self._overdue,
             rate=self._rate if self._shows_rate else None,
         )
         self.query_one("#top", Bar).say(words)

@@ -181,6 +181,7 @@ class MainScreen(LiveScreen):
         if self._of_text():
             return
         self.sockui.poller.paused = not self.sockui.poller.paused
+        self.expect_poll()
         self.show_top()
 
     def action_interval(self, factor: float) -> None:

@@ -81,12 +81,13 @@ def top(
     paused: bool,
     *,
     in_front: bool = True,
+    overdue: bool = False,
     rate: float | None = None,
 ) -> list[Word]:
     """The first line: how bad it is, host, source, interval, and whether what is shown is old.
 
-    ``in_front``: the terminal says that it is; where it does not nothing is painted. ``rate`` is what is written to it
-    in bytes per second, None: not to be shown.
+    ``in_front``: the terminal says that it is; where it does not nothing is painted. ``overdue``: a poll should have
+    come by now. ``rate`` is what is written to it in bytes per second, None: not to be shown.
     """
     if poll is None:
         return opening.title()
@@ -98,8 +99,9 @@ def top(
     text = text_of(snapshot)
     if paused and not text:  # before what may be long: it must be seen
         first.append(Word(" PAUSED, p goes on", "warn"))
-    if not in_front:
-        first.append(Word(f" AS OF {fmt.moment(snapshot.taken_at)[11:]}: no focus, no paint", "warn"))
+    old = "no focus, no paint" if not in_front else "polls fail" if poll.error else "no poll since" if overdue else ""
+    if old and not text:
+        first.append(Word(f" AS OF {fmt.moment(snapshot.taken_at)[11:]}: {old}", "warn"))
     words += [*first, Word("  " if first else " ")]
     if text:
         return [*words, Word(text, "info"), *_notes(snapshot)]

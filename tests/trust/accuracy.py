@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from sockui.lab.run import Lab
 from tests.ss import ss
-from tests.trust.beside import Tally
+from tests.trust.beside import HELD_OVER, Tally
 from tests.trust.looking import GONE, LATE, NOBODY
 from tests.trust.table import Row
 
@@ -107,7 +107,8 @@ def rows(tally: Tally, how: str) -> Iterator[Row]:
         "lab": f"the {len(LAB)} situations of the lab",
     }
     first = next(iter(tally.differences), "")
-    notes = {"IPv4": f"{tally.rounds:,} snapshots, {facts['sockets seen']:,} different sockets"}
+    held_over = f"{facts[HELD_OVER]:,} more rows were {HELD_OVER}, and marked so"
+    notes = {"IPv4": f"{tally.rounds:,} snapshots, {facts['sockets seen']:,} different sockets; {held_over}"}
     for kind, what in words.items():
         failed = tally.failed[kind]
         note = first if failed else notes.get(kind, "")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import threading
+from pathlib import Path
 
 import pytest
 
-from sockui.model import State
-from tests.tui.scenes import PROCESSES, Start, process, snapshot, sock
+from sockui.clipboard import Clipboard
+from sockui.config import Config
+from sockui.model import Snapshot, State
+from sockui.tui.app import SockuiApp
+from sockui.view.format import moment
+from tests.tui.scenes import PROCESSES, Replay, Start, diagnosis, process, snapshot, sock
 
 TWO = (sock(1, State.CLOSE_WAIT), sock(2, State.LISTEN), sock(3, State.ESTABLISHED, 812))
 
@@ -256,6 +263,35 @@ async def test_a_failed_poll_keeps_what_was_there_and_says_so(start: Start) -> N
         assert screen.lines("#sockets") == before
         assert "the kernel did not answer within 5 s" in screen.bar("#status")
         assert "last good poll" in screen.bar("#status")
+        assert f"AS OF {moment(1.7e9 + 10)[11:]}: polls fail" in screen.bar("#top"), (
+            "which no length of the reason hides"
+        )
+
+
+async def test_a_poll_that_does_not_come_back_is_said_in_the_first_line(tmp_path: Path) -> None:
+    answer = threading.Event()
+
+    class Hanging(Replay):
+        def collect(self) -> Snapshot:
+            if self.snapshots[0].monotonic == 12:
+                answer.wait()
+            return super().collect()
+
+    async def until(words: str, *, there: bool) -> None:
+        while (words in str(app.main.query_one("#top").render_line(0).text)) != there:
+            await asyncio.sleep(0.01)
+
+    shots = [snapshot(at, *TWO) for at in range(10, 300)]
+    clipboard = Clipboard("auto", {}, lambda _: None, directory=tmp_path)
+    config = Config(view="sockets", interval=0.1)
+    app = SockuiApp(config, lambda: Hanging(shots), "", clipboard, diagnosis())
+    async with app.run_test(size=(100, 30)), asyncio.timeout(20):
+        await app.begun.wait()
+        await until("no poll since", there=True)
+        assert f"AS OF {moment(1.7e9 + 11)[11:]}" in app.main.query_one("#top").render_line(0).text
+        answer.set()
+        await until("no poll since", there=False)
+        app.poller.paused = True
 
 
 async def test_a_crash_of_the_poller_ends_the_program_with_its_error(start: Start) -> None:
