@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sockui.errors import NotKeptError
 from sockui.statefile import keep
 
 TERMINAL_LIMIT = 100_000
@@ -54,7 +55,7 @@ answer.flush()  # the thread still has it at the end
 
 
 class NoLocalClipboardError(Exception):
-    """No clipboard of this machine took the text."""
+    """No clipboard of this machine took the text; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Copied:
     """What became of a copied text."""
 
     message: str  # what is known, fit to show; a second line is a command that may be needed
-    path: Path | None  # where the text is kept; None if no directory can be written
+    path: Path | None  # where the text is kept; None if it could not be
 
 
 def copy_locally(text: str) -> str:
@@ -83,9 +84,9 @@ def copy_locally(text: str) -> str:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
-        raise NoLocalClipboardError from None
+        raise NoLocalClipboardError(f"the clipboard tool did not answer within {_LOCAL_SECONDS:g} s") from None
     if child.returncode != 0:
-        raise NoLocalClipboardError
+        raise NoLocalClipboardError("no clipboard on this machine took it (wl-copy, xclip or xsel)")
     return answer.decode()
 
 
@@ -129,17 +130,20 @@ class Clipboard:
     def copy(self, text: str) -> Copied:
         """Copy ``text`` without its trailing newlines (pasted into a shell, one would run it) and keep it in a file."""
         text = text.rstrip("\r\n")
-        path = keep("copied.md", text + "\n", self._directory)
-        saved = f"saved to {path}" if path else "and no directory can be written to save it"
-        kept = f", also in {path}" if path else "; it could not be kept in a file"
+        path: Path | None = None
+        try:
+            path = keep("copied.md", text + "\n", self._directory)
+            saved, kept = f"saved to {path}", f", also in {path}"
+        except NotKeptError as error:
+            saved, kept = f"not saved: {error}", f"; not kept in a file: {error}"
         if self._mode == "file":
-            return Copied(saved if path else f"not copied, {saved}", path)
+            return Copied(saved, path)
         if self._mode == "local" or (self._mode == "auto" and not self._is_remote()):
             try:
                 return Copied(f"copied to the clipboard ({self._run_local(text)}){kept}", path)
-            except NoLocalClipboardError:
+            except NoLocalClipboardError as error:
                 if self._mode == "local":
-                    return Copied(f"no clipboard on this machine took it (wl-copy, xclip or xsel): {saved}", path)
+                    return Copied(f"{error}; {saved}", path)
         payload = base64.b64encode(text.encode(errors="backslashreplace")).decode("ascii")
         if len(payload) > TERMINAL_LIMIT:
             size = len(payload) // 4 * 3 - payload.count("=")

@@ -14,15 +14,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sockui import __version__
+from sockui.errors import NotKeptError
 from sockui.statefile import keep
 
 
 def tell(error: BaseException) -> str:
     """Keep a report, and say what happened and where the report is."""
-    path = keep("crash.txt", report(error))
-    where = f"; a report for the maintainers is in {path}" if path else "; no directory can be written for a report"
+    try:
+        where = f"a report for the maintainers is in {keep('crash.txt', report(error))}"
+    except NotKeptError as failure:
+        where = f"no report could be kept: {failure}"
     *_, last = chain(error)
-    return f"an error in sockui itself ({_kind(last)}{_place(last)}){where}"
+    return f"an error in sockui itself ({_kind(last)}{_place(last)}); {where}"
 
 
 def report(error: BaseException) -> str:

@@ -65,5 +65,9 @@ class TextError(CollectError):
     """A text that cannot be read, or in which no list of sockets can be recognised."""
 
 
+class NotKeptError(SockuiError):
+    """A file that should have been left behind could not be written; says where and why."""
+
+
 class ActionError(SockuiError):
     """An action that was not begun: actions are off, the word was not typed, or it is not possible here."""

@@ -15,29 +15,35 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from sockui.errors import NotKeptError
 
-def keep(name: str, text: str, directory: Path | None = None) -> Path | None:
-    """Keep ``text`` as the file ``name`` (mode 0600) and say where; None if no directory can be written.
+
+def keep(name: str, text: str, directory: Path | None = None) -> Path:
+    """Keep ``text`` as the file ``name`` (mode 0600) and say where.
 
     The place is ``directory`` (default: the user's state directory of sockui), made with mode 0700. If it cannot be
-    written, or belongs to somebody else (``sudo`` with the caller's HOME), a fresh private directory under the
-    temporary one takes its place, the same for the whole run.
+    written, or it or one above it belongs to somebody else (``sudo`` with the caller's HOME), a fresh private directory
+    under the temporary one takes its place, the same for the whole run. Raises :class:`NotKeptError` if that fails too.
     """
     return _somewhere(directory, name, text, _replace)
 
 
-def append(name: str, line: str, directory: Path | None = None) -> Path | None:
+def append(name: str, line: str, directory: Path | None = None) -> Path:
     """Add one line (without its newline) to the file ``name`` (mode 0600), at the place that :func:`keep` has."""
     return _somewhere(directory, name, line + "\n", _grow)
 
 
-def _somewhere(directory: Path | None, name: str, text: str, put: Callable[[int, str, bytes], None]) -> Path | None:
+def _somewhere(directory: Path | None, name: str, text: str, put: Callable[[int, str, bytes], None]) -> Path:
     data = text.encode(errors="backslashreplace")
-    with contextlib.suppress(OSError):
-        return _write(directory if directory is not None else _state_directory(), name, data, put)
-    with contextlib.suppress(OSError):
+    wanted = directory if directory is not None else _state_directory()
+    try:
+        return _write(wanted, name, data, put)
+    except OSError as error:
+        reason = error.strerror
+    try:
         return _write(_temporary_directory(), name, data, put)
-    return None
+    except OSError:
+        raise NotKeptError(f"{wanted}: {reason}, and nowhere temporary either") from None
 
 
 def _state_directory() -> Path:
@@ -51,19 +57,23 @@ def _temporary_directory() -> Path:
     where = tempfile.gettempdir()
     own = Path(where).stat().st_mode & stat.S_ISVTX or os.environ.get("TMPDIR") == where
     if where == str(Path.cwd()) and not own:  # tempfile's last resort: where the user happens to be
-        raise FileNotFoundError("no temporary directory")
+        raise FileNotFoundError(errno.ENOENT, "no temporary directory")
     return Path(tempfile.mkdtemp(prefix="sockui-", dir=where))
 
 
 def _write(directory: Path, name: str, data: bytes, put: Callable[[int, str, bytes], None]) -> Path:
     """Write through the directory's descriptor, so that nobody can change what the path means on the way."""
     if not directory.is_absolute():  # platformdirs without HOME: "~" stays, and would land in the working directory
-        raise FileNotFoundError(directory)
+        raise FileNotFoundError(errno.ENOENT, "no absolute path")
+    for each in (directory, *directory.parents):
+        with contextlib.suppress(FileNotFoundError):
+            if each.lstat().st_uid not in (0, os.geteuid()):
+                raise PermissionError(errno.EPERM, f"{each} belongs to somebody else")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(place).st_uid != os.geteuid():
-            raise PermissionError(directory)
+            raise PermissionError(errno.EPERM, "belongs to somebody else")
         os.fchmod(place, 0o700)
         put(place, name, data)
     finally:

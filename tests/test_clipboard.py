@@ -29,7 +29,7 @@ def _own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def no_local(text: str) -> str:
-    raise NoLocalClipboardError
+    raise NoLocalClipboardError("no clipboard on this machine took it")
 
 
 def xclip(text: str) -> str:
@@ -85,7 +85,7 @@ def test_the_mode_is_kept_to(tmp_path: Path) -> None:
     local = Clipboard("local", SSH, written.append, xclip, tmp_path / "s").copy("text")
     assert local.message.startswith("copied to the clipboard (xclip)")
     failed = Clipboard("local", SSH, written.append, no_local, tmp_path / "s").copy("text")
-    assert failed.message == f"no clipboard on this machine took it (wl-copy, xclip or xsel): saved to {failed.path}"
+    assert failed.message == f"no clipboard on this machine took it; saved to {failed.path}"
     file = Clipboard("file", SSH, written.append, never, tmp_path / "s").copy("text")
     assert file.message == f"saved to {file.path}"
     assert written == []
@@ -190,9 +190,10 @@ class TestFile:
         written: list[str] = []
         copied = Clipboard("auto", SSH, written.append, never, Path("/proc/sockui")).copy("text")
         assert copied.path is None
-        assert copied.message == "sent to the terminal (OSC 52); it could not be kept in a file"
+        why = "/proc/sockui: No such file or directory, and nowhere temporary either"
+        assert copied.message == f"sent to the terminal (OSC 52); not kept in a file: {why}"
         copied = Clipboard("file", SSH, written.append, never, Path("/proc/sockui")).copy("text")
-        assert copied.message == "not copied, and no directory can be written to save it"
+        assert copied.message == f"not saved: {why}"
 
     def test_a_full_disk_leaves_no_half_of_a_file(self, tmp_path: Path) -> None:
         # A file size limit stands in for the full disk: write(2) fails in the same way.
@@ -203,9 +204,12 @@ class TestFile:
             "directory = Path(sys.argv[1])\n"
             "statefile.keep('copied.md', 'old', directory)\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-            "assert statefile.keep('copied.md', 'x' * 5000, directory) is None\n"
+            "statefile.keep('copied.md', 'x' * 5000, directory)\n"
         )
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / "s")], check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "s")], capture_output=True, text=True, check=False
+        )
+        assert f"NotKeptError: {tmp_path / 's'}: File too large, and nowhere temporary" in done.stderr
         assert [entry.name for entry in (tmp_path / "s").iterdir()] == ["copied.md"]
         assert (tmp_path / "s" / "copied.md").read_text() == "old"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sockui import statefile
+from sockui.errors import NotKeptError
 from sockui.statefile import append
 
 
@@ -48,6 +49,18 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a directory to somebody else")
+@pytest.mark.parametrize("linked", [False, True])
+def test_nothing_is_made_where_somebody_else_chose(tmp_path: Path, *, linked: bool) -> None:
+    theirs, ours = tmp_path / "home", tmp_path / "ours"
+    ours.mkdir()
+    theirs.symlink_to(ours) if linked else theirs.mkdir()
+    os.chown(theirs, 65534, 65534, follow_symlinks=False)
+    path = append("a.log", "line", theirs / "state" / "sockui")
+    assert path.parent.parent == tmp_path
+    assert list(theirs.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a directory to somebody else")
 def test_somebody_elses_directory_is_not_written(tmp_path: Path) -> None:
     place = tmp_path / "state"
     place.mkdir()
@@ -66,7 +79,8 @@ def test_a_full_disk_leaves_no_half_of_a_line(tmp_path: Path, monkeypatch: pytes
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))  # Python ignores SIGXFSZ: the write is cut short
     try:
-        append("a.log", "a line that is longer than what is left", place)
+        with pytest.raises(NotKeptError, match="No space left on device"):
+            append("a.log", "a line that is longer than what is left", place)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     append("a.log", "second", place)
@@ -78,5 +92,6 @@ def test_without_a_temporary_directory_nothing_lands_where_the_user_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where tempfile goes when all else fails, and what the fixture has it say
     (tmp_path / "file").touch()
-    assert append("a.log", "line", tmp_path / "file" / "state") is None
+    with pytest.raises(NotKeptError, match="file/state: Not a directory"):
+        append("a.log", "line", tmp_path / "file" / "state")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -6,6 +6,7 @@ fresh look has found. It waits for seconds: not for the thread that draws.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -36,7 +37,7 @@ from sockui.actions.plan import (
 from sockui.collector import inet_diag
 from sockui.collector.destroy import Answer, Destroyer, Refusal, Verdict, refusals
 from sockui.collector.processes import ProcessTable, user_name
-from sockui.errors import ActionError, NetlinkError
+from sockui.errors import ActionError, NetlinkError, NotKeptError
 from sockui.model import Process, Protocol, SocketArray, State, empty_sockets, state_name
 from sockui.statefile import append
 from sockui.view.format import count, escape, local_endpoint, protocol, remote_endpoint
@@ -67,7 +68,7 @@ class Outcome:
     refused: int  # that the kernel refused to destroy, or that it was not asked about any more
     left: int  # that are still listed
     ended: bool | None  # whether the signalled process has ended; None: sockets were closed
-    log: Path | None = None  # where it was written down; None: no directory can be written
+    log: Path | None = None  # where it was written down; None: nowhere, a sentence says why
 
 
 def run(
@@ -101,11 +102,14 @@ def run(
         else:
             outcome = _signal(plan, plan.process, plan.signal, destroyer, seconds)
     except BaseException as error:  # what was done must be found in the log even then
-        append(LOG, _line(plan, began, answers, [f"broken off: {escape(repr(error))}"], environ), directory)
+        with contextlib.suppress(NotKeptError):
+            append(LOG, _line(plan, began, answers, [f"broken off: {escape(repr(error))}"], environ), directory)
         raise
-    path = append(LOG, _line(plan, began, answers, outcome.sentences, environ), directory)
-    noted = outcome.sentences if path else (*outcome.sentences, "It is not in a log: no directory can be written.")
-    return dataclasses.replace(outcome, sentences=noted, log=path)
+    try:
+        path = append(LOG, _line(plan, began, answers, outcome.sentences, environ), directory)
+    except NotKeptError as failure:
+        return dataclasses.replace(outcome, sentences=(*outcome.sentences, f"It is not in a log: {failure}."))
+    return dataclasses.replace(outcome, log=path)
 
 
 def _close(plan: Plan, destroyer: Destroyer, seconds: float, answers: dict[int, Answer]) -> Outcome:
