@@ -60,7 +60,7 @@ def update_of(names: list[str]) -> Update:
     life[2] = Life.ENDED
     pids = [4312, *range(5000, 5000 + count - 3)]
     processes = {
-        pid: Process(pid, name, (name,), 1, 0, "root", 0.0, 0, None, None, "/app", name)
+        pid: Process(pid, name, (name,), 1, 0, "root", 0.0, 0, None, None, None, "/app", name)
         for pid, name in zip(pids, names, strict=True)
     }
     snapshot = Snapshot(

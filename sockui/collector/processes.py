@@ -166,6 +166,7 @@ class ProcessTable:
         if started_ticks != seen.started_ticks:  # another process by now
             return None
         cgroup, unit = parse_cgroup(cgroups)
+        soft, hard = parse_fd_limits(limits)
         return Process(
             pid=pid,
             name=name.removesuffix("\n"),
@@ -176,7 +177,8 @@ class ProcessTable:
             started_at=self._booted_at + started_ticks / self._ticks_per_second,
             started_ticks=started_ticks,
             fd_count=seen.fd_count,
-            fd_limit=parse_fd_limit(limits),
+            fd_limit=soft,
+            fd_limit_hard=hard,
             cgroup=cgroup,
             unit=unit,
         )
@@ -228,10 +230,14 @@ def parse_cgroup(text: str) -> tuple[str, str]:
     return paths.get("", ""), ""
 
 
-def parse_fd_limit(text: str) -> int | None:
-    """The soft RLIMIT_NOFILE in the text of /proc/PID/limits; None if it is unlimited or not there."""
+def parse_fd_limits(text: str) -> tuple[int | None, int | None]:
+    """Soft and hard RLIMIT_NOFILE in the text of /proc/PID/limits; None if it is unlimited or not there."""
     for line in text.splitlines():
         if line.startswith("Max open files"):
-            soft = line.removeprefix("Max open files").split()[:1]
-            return int(soft[0]) if soft and soft[0].isdecimal() and len(soft[0]) < 20 else None
-    return None
+            soft, hard, *_ = [*line.removeprefix("Max open files").split(), "", ""]
+            return _number(soft), _number(hard)
+    return None, None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 20 else None

@@ -142,6 +142,7 @@ class PsutilCollector:
         except self._psutil.Error:
             return None
         created = told["create_time"] or 0.0
+        soft, hard = self._fd_limits(process)
         return Process(
             pid=pid,
             name=told["name"] or "",
@@ -152,17 +153,20 @@ class PsutilCollector:
             started_at=created,
             started_ticks=int(created * 100),
             fd_count=told["num_fds"],
-            fd_limit=self._fd_limit(process),
+            fd_limit=soft,
+            fd_limit_hard=hard,
             cgroup="",
             unit="",
         )
 
-    def _fd_limit(self, process: psutil.Process) -> int | None:
+    def _fd_limits(self, process: psutil.Process) -> tuple[int | None, int | None]:
+        """Soft and hard."""
         try:
-            limit: int = process.rlimit(self._psutil.RLIMIT_NOFILE)[0]
+            soft, hard = process.rlimit(self._psutil.RLIMIT_NOFILE)
         except (self._psutil.Error, OSError, AttributeError):  # AttributeError: not on this system
-            return None
-        return None if limit == self._psutil.RLIM_INFINITY else limit
+            return None, None
+        infinity = self._psutil.RLIM_INFINITY
+        return None if soft == infinity else soft, None if hard == infinity else hard
 
 
 def _rows(connections: Iterable[Any]) -> SocketArray:

@@ -23,7 +23,7 @@ from sockui.view import evidence, settings
 from sockui.view.evidence import number
 from sockui.view.facts import Facts
 from sockui.view.format import address, count, elapsed, endpoint, escape, long_duration
-from sockui.view.remedy import commands
+from sockui.view.remedy import commands, fd_limits
 
 _BYTES = frozenset(
     {"unread", "queued", "rcvbuf", "bytes", "memory_bytes", "pressure_bytes", "limit_bytes", "orphan_bytes"}
@@ -242,7 +242,7 @@ class FindingFacts:
         """What its own commands may be filled with, quoted for the shell; only what is known."""
         known = commands(self.oldest) if self.oldest is not None else {}
         finding, end = self.finding, self.finding.draft.endpoint
-        for name in ("pid", "unit", "fd_double"):
+        for name in ("pid", "unit", "fd_limits"):
             known.pop(name, None)
         if self.of_process is not None:
             of_process = commands(self.of_process)
@@ -250,7 +250,7 @@ class FindingFacts:
         if finding.pid:
             known["pid"] = str(finding.pid)
         if self.process is not None and self.process.fd_limit:
-            known["fd_double"] = str(self.process.fd_limit * 2)
+            known["fd_limits"] = fd_limits(self.process.fd_limit * 2, self.process.fd_limit_hard)
         if end is not None and (end.high or end.low):
             host = address(end.high, end.low, 6)
             known["remote_host"] = shlex.quote(host)

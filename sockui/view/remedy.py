@@ -137,8 +137,13 @@ def commands(facts: Facts) -> dict[str, str]:
     if facts.unit:
         known["unit"] = quote(facts.unit)
     if facts.process and facts.process.fd_limit:
-        known["fd_double"] = str(facts.process.fd_limit * 2)
+        known["fd_limits"] = fd_limits(facts.process.fd_limit * 2, facts.process.fd_limit_hard)
     return known
+
+
+def fd_limits(wanted: int, hard: int | None) -> str:
+    """What prlimit --nofile is to be given: the soft limit alone, unless the hard one is below it."""
+    return f"{wanted}:" if hard is None or wanted <= hard else f"{wanted}:{wanted}"
 
 
 def from_outside(command: str, namespace: str) -> str:

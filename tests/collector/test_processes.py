@@ -22,7 +22,7 @@ from sockui.collector.processes import (
     Seen,
     parse_cgroup,
     parse_cmdline,
-    parse_fd_limit,
+    parse_fd_limits,
     with_ancestors,
 )
 from sockui.model import Process
@@ -165,13 +165,18 @@ def test_cgroups(text: str, expected: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Limit  Soft  Hard  Units\nMax open files            1024                 524288               files\n", 1024),
-        ("Max open files            unlimited            unlimited            files\n", None),
-        ("", None),
+        (
+            "Limit  Soft  Hard\nMax open files            1024                 524288             files\n",
+            (1024, 524288),
+        ),
+        ("Max open files            1024            unlimited            files\n", (1024, None)),
+        ("Max open files            unlimited            unlimited            files\n", (None, None)),
+        ("Max open files", (None, None)),
+        ("", (None, None)),
     ],
 )
-def test_limits(text: str, expected: int | None) -> None:
-    assert parse_fd_limit(text) == expected
+def test_limits(text: str, expected: tuple[int | None, int | None]) -> None:
+    assert parse_fd_limits(text) == expected
 
 
 @pytest.mark.parametrize("stat", [b"", b"7 (a", b"7 (a) S x 1", b"7 (a) S" + b" x" * 20, b"7 (a) S 1" + b" 9" * 17])

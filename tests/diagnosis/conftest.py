@@ -50,7 +50,7 @@ SETTINGS = {
 
 def process(pid: int, name: str, fds: int | None = 20, limit: int | None = 20_000) -> Process:
     """A process with so many of its descriptors open."""
-    return Process(pid, name, (name,), 1, 0, "root", 1e9, 100 + pid, fds, limit, "/", "")
+    return Process(pid, name, (name,), 1, 0, "root", 1e9, 100 + pid, fds, limit, None, "/", "")
 
 
 @dataclass

@@ -49,7 +49,7 @@ def sock(cookie: int, state: State = State.ESTABLISHED, pid: int = 4312, **field
 
 def process(pid: int, name: str, ppid: int = 1, fds: int = 20) -> Process:
     """A process."""
-    return Process(pid, name, (f"/usr/bin/{name}",), ppid, 0, "root", 1e9, pid, fds, 1024, "/", f"{name}.service")
+    return Process(pid, name, (f"/usr/bin/{name}",), ppid, 0, "root", 1e9, pid, fds, 1024, None, "/", f"{name}.service")
 
 
 PROCESSES = {p.pid: p for p in (process(1, "systemd", 0), process(4312, "java"), process(812, "nginx", 4312))}

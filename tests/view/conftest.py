@@ -28,6 +28,7 @@ def process(pid: int, name: str = "java", **fields: Any) -> Process:
         "started_ticks": 0,
         "fd_count": None,
         "fd_limit": None,
+        "fd_limit_hard": None,
         "cgroup": "",
         "unit": "",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import resource
 import shlex
 import shutil
 import socket
@@ -12,11 +13,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sockui.collector.processes import ProcessTable
 from sockui.diagnosis.situations import Situation
 from sockui.knowledge import words
 from sockui.model import Coverage, Host, Known, Owner, Process, Protocol, State, Timer
@@ -54,6 +57,36 @@ def test_close_wait_unread(make_update: MakeUpdate, make_process: MakeProcess) -
     destroy = next(step for step in page.steps if step.command and step.command.startswith("ss -tK"))
     assert destroy.text == ("Destroy this one socket. Frees its memory only: fd 87 stays open, so the leak remains.")
     assert ("tcp_fin_timeout, tcp_tw_reuse, tcp_max_tw_buckets", "None of them acts on CLOSE_WAIT.") in page.do_not
+
+
+def capable(number: int) -> bool:
+    """Whether this process has a capability."""
+    (mask,) = re.findall(r"CapEff:\s+(\w+)", Path("/proc/self/status").read_text())
+    return bool(int(mask, 16) >> number & 1)
+
+
+@pytest.mark.parametrize(("soft", "hard"), [(32, 32), (32, 40), (32, 4096), (32, resource.RLIM_INFINITY)])
+def test_the_command_that_raises_a_descriptor_limit_does_so(soft: int, hard: int, make_update: MakeUpdate) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, min(hard, before[1]) if hard > 0 else before[1]))
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with subprocess.Popen(["sleep", "60"], preexec_fn=limit) as leaking:
+        try:
+            table = ProcessTable()
+            table.refresh()
+            process = table.get(leaking.pid)
+            assert process is not None
+            near = dataclasses.replace(process, fd_count=soft)
+            page = remedy(make_update([CLOSE_WAIT | {"pid": leaking.pid}], [near], [(225749, leaking.pid, 87)]), 0)
+            (command,) = [each for each in pasted(page) if each.startswith("prlimit")]
+            if command.endswith(f":{2 * soft}") and not capable(24):
+                pytest.skip(f"raising a hard limit needs CAP_SYS_RESOURCE, which root has not here: {command}")
+            subprocess.run(shlex.split(command), check=True)
+            now = resource.prlimit(leaking.pid, resource.RLIMIT_NOFILE)
+            assert now == (2 * soft, max(2 * soft, hard) if hard > 0 else before[1])
+        finally:
+            leaking.kill()
 
 
 def test_steps_follow_the_ladder(make_update: MakeUpdate) -> None:

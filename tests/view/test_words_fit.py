@@ -37,7 +37,7 @@ def test_every_placeholder_and_condition_of_a_situation_is_known(make_update: Ma
     named |= {condition for cause in known.causes for condition in cause.when + cause.unless + cause.likely}
     named |= {condition for step in known.steps for condition in step.when + step.unless}
     assert named <= set(facts.tests)
-    possible = {"listener_pid", "unit", "fd_double"}  # known of some sockets only
+    possible = {"listener_pid", "unit", "fd_limits"}  # known of some sockets only
     for step in known.steps:
         assert set(words.placeholders(step.command)) <= set(commands(facts)) | possible
 

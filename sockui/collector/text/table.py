@@ -154,6 +154,7 @@ class SocketTable:
             started_ticks=-1,  # of no process here: a pid in a text is never looked up on this host
             fd_count=None,
             fd_limit=None,
+            fd_limit_hard=None,
             cgroup="",
             unit="",
         )
