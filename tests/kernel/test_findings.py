@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from sockui.diagnosis.finding import Findings
 from sockui.diagnosis.thresholds import Thresholds
 from sockui.lab.recipes import RECIPES, Recipe
 from sockui.lab.run import Lab
+from sockui.model import State
 from sockui.tracker import Tracker
 
 pytestmark = pytest.mark.kernel
@@ -84,3 +86,33 @@ def test_every_rule_but_two_is_raised_by_the_kernel_itself(found: dict[str, Find
     """R09 needs a socket that belongs to the kernel (ksmbd, NFS); R24 settings of the whole host."""
     every = {f"R{number:02}" for number in range(1, 26)} | {"X1", "X2", "X3", "X4", "X5"}
     assert every - set().union(*map(rules, found.values())) == {"R09", "R24"}
+
+
+def test_a_listener_that_holds_bare_acks_back_is_not_taken_for_one_that_overflows() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("making network namespaces needs root")
+    namespace = f"kfd-{os.getpid()}"
+
+    def asked() -> set[int]:
+        """The ports of R16, after silent clients came to the one that defers."""
+        enter_namespace(namespace)
+        collector, tracker, diagnosis = NetlinkCollector(namespace), Tracker(), Diagnosis()
+        with ExitStack() as stack:
+            stack.callback(collector.close)
+            listening = {made.local[1]: made.local for made in lab.made if made.state == State.LISTEN}
+            diagnosis.update(tracker.update(collector.collect()))
+            for _ in range(6):
+                stack.enter_context(socket.create_connection((listening[8107][0], 8092)))
+            until = time.monotonic() + 20
+            while time.monotonic() < until:
+                time.sleep(0.5)
+                found = diagnosis.update(tracker.update(collector.collect()))
+                ports = {item.draft.endpoint.port for item in found.items if item.rule == "R16" and item.draft.endpoint}
+                host, drops = found.update.snapshot.host, found.update.sockets["drops"]
+                if ports and drops[found.update.sockets["local_port"] == 8092].max() >= 6:
+                    break
+            assert host.counters["TcpExt.TCPDeferAcceptDrop"] >= 6
+            return ports
+
+    with Lab(["defer-accept", "listen-overflow"], namespace=namespace) as lab, ThreadPoolExecutor(1) as inside:
+        assert inside.submit(asked).result() == {8107}

@@ -39,7 +39,8 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
         return
     sockets = census.sockets
     full = sockets["recv_queue"][listeners] > sockets["send_queue"][listeners]
-    drops = census.more_drops(listeners)
+    deferred = census.risen("TcpExt.TCPDeferAcceptDrop")  # bare ACKs, which a listener counts as dropped too
+    drops = np.maximum(census.more_drops(listeners) - deferred, 0)  # at least
     overflowed = census.risen("TcpExt.ListenOverflows") > 0
     refusing = full | ((drops > 0) & overflowed)
     if not refusing.any():
@@ -93,7 +94,7 @@ def backlog_small(census: Census) -> Iterator[Draft]:
     counters = census.host.counters
     if counters.get("TcpExt.ListenOverflows") == 0:
         return  # what was dropped was something else: a SYN without a route back
-    deferred = counters.get("TcpExt.TCPDeferAcceptDrop", 0)  # bare ACKs, which a listener counts as dropped too
+    deferred = counters.get("TcpExt.TCPDeferAcceptDrop", 0)
     listeners = census.listeners[census.known(census.listeners, Known.QUEUES | Known.MEMORY)]
     sockets = census.sockets
     backlog = sockets["send_queue"][listeners]
