@@ -116,6 +116,20 @@ def test_a_full_accept_queue_explains_all_that_waits_for_it(ward: Ward) -> None:
     assert found.draft.values["asking"] == 1
 
 
+@pytest.mark.parametrize(("acked", "rules_found"), [(1, ["R16"]), (900, ["R16", "R18"])])
+def test_a_client_of_this_host_that_was_never_let_in_is_explained_by_the_full_queue_it_asks(
+    acked: int, rules_found: list[str], ward: Ward
+) -> None:
+    """Its handshake was given up on the listener's side, and what it sends is dropped without an answer."""
+    asking = {"local": "10.0.0.1", "remote": "10.0.0.1", "local_port": 50_000, "remote_port": 8080, "pid": 812}
+    outage = {"send_queue": 5, "timer": Timer.ON, "retransmits": 9, "backoff": 9, "rto": 90_000_000, "timer_ms": 500}
+    findings = ward.poll(
+        LISTEN | {"send_queue": 2, "recv_queue": 3},
+        aged(State.ESTABLISHED, 90, bytes_acked=acked, total_rto=9, total_rto_time=90_000, **asking, **outage),
+    )
+    assert rules(findings) == rules_found
+
+
 def test_an_overflow_of_the_past_fires_only_while_it_is_in_the_window(ward: Ward) -> None:
     big = LISTEN | {"send_queue": 1024}
     quiet = {"TcpExt.ListenOverflows": 5}

@@ -52,6 +52,8 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
     asked = Parts(asking, census.asked_listener(asking))
     repeating = census.at(Situation.ESTABLISHED_RETRANSMITTING)
     let_in = census.others(repeating)  # of a client that believes it is connected, the handshake that was not finished
+    forgotten = repeating[(let_in < 0) & (sockets["bytes_acked"][repeating] <= 1)]  # that handshake was given up
+    refused = Parts(forgotten, census.asked_listener(forgotten))
     for listener in chosen.tolist():
         row = sockets[listener]
         own, askers = through[listener], asked[listener]
@@ -85,7 +87,7 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
                 )
                 if holds
             ),
-            absorbs=np.concatenate([[listener], own, askers, repeating[np.isin(let_in, own)]]),
+            absorbs=np.concatenate([[listener], own, askers, repeating[np.isin(let_in, own)], refused[listener]]),
         )
 
 
