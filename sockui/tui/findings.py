@@ -89,7 +89,7 @@ class FindingRows(Rows):
             case "count":
                 return fmt.count(item.count), ""
             case "age":
-                return (fmt.age(item.oldest_ms, -1) if item.oldest_ms is not None else ""), ""
+                return said.age(item), ""
         counts = item.history[1]
         if len(counts) > 1 and (counts == counts[0]).all():
             return "steady", "dim"

@@ -15,6 +15,7 @@ from sockui.knowledge import finding_words, words
 from sockui.knowledge.finding_words import FindingWords, Weight, Without
 from sockui.knowledge.words import CauseWords, StepWords, Variant
 from sockui.view import finding_evidence
+from sockui.view import format as fmt
 from sockui.view.explain import explain_facts
 from sockui.view.facts import Facts
 from sockui.view.finding_facts import FindingFacts, conditions, forecast_text, trend_text, where
@@ -71,6 +72,13 @@ def say(findings: Findings, finding: Finding) -> Said:
 def title(finding: Finding) -> str:
     """The title alone; cheap, for a table."""
     return words.choose(_words(finding).title, conditions(finding)).text
+
+
+def age(finding: Finding) -> str:
+    """Its age alone, for a table: that of its oldest socket; "" if that is not since when the fault is there."""
+    if finding.oldest_ms is None or not _words(finding).aged:
+        return ""
+    return fmt.age(finding.oldest_ms, -1)
 
 
 def filter_text(finding: Finding) -> str:

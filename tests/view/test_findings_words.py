@@ -8,7 +8,7 @@ import re
 import pytest
 
 from sockui.model import State
-from sockui.view.findings import say
+from sockui.view.findings import age, say
 from tests.diagnosis.conftest import Ward, aged
 from tests.view.finding_scenes import DEFERRED, LISTEN, STOPPED, leak, poll, scene, told, whole
 
@@ -170,3 +170,11 @@ def test_evidence_with_a_setting_that_cannot_be_read_is_left_out() -> None:
     snapshot = dataclasses.replace(found.update.snapshot, host=dataclasses.replace(host, sysctls=sysctls))
     found = dataclasses.replace(found, update=dataclasses.replace(found.update, snapshot=snapshot))
     assert "Orphans on this host" not in dict(say(found, item).evidence)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("read", "≥6h"), ("descriptors_leak", "")])
+def test_a_finding_is_as_old_as_its_sockets_only_if_its_fault_is(name: str, shown: str) -> None:
+    _, item = scene(name)
+    assert item.oldest_ms
+    assert age(item) == shown
+    assert bool(told(name).age) == bool(shown)
