@@ -73,6 +73,10 @@ class FilterBar(Vertical):
         """Whether a filter is being typed."""
         return self.has_class("-open")
 
+    def shows(self, text: str) -> bool:
+        """Whether this filter is being typed, as it is in force."""
+        return self.is_open and not self._wrong and self._input.value == text
+
     def open(self, text: str) -> None:
         """Begin to type, from this text on."""
         self.add_class("-open")
@@ -84,10 +88,10 @@ class FilterBar(Vertical):
         """End typing."""
         self.remove_class("-open")
 
-    def answer(self, matched: int, total: int) -> None:
-        """Say how many rows the filter lets through."""
+    def answer(self, matched: int, total: int, *, shown: bool) -> None:
+        """Say how many sockets the filter lets through; ``shown``: some row, if only of one that ended."""
         self._wrong = False
-        if matched:
+        if shown:
             self._answer.say([Word(f"   {matched:,} of {total:,} sockets", "dim")])
         else:
             self._answer.say([Word(f"   none of {total:,} sockets matches (showing the last filter that did)", "warn")])

@@ -159,6 +159,9 @@ class LiveScreen(Screen[None]):
         chosen = wording.state_of_filter(self.choices.filter.text)
         self.query_one("#states", StateBar).count(wording.state_counts(view), chosen)
         self.show_status()
+        bar = self.query_one(FilterBar)
+        if bar.shows(view.query.text):
+            bar.answer(*wording.matching(view), shown=True)
         self.sockui.renew_screens()
 
     def _learn(self, findings: Findings) -> None:

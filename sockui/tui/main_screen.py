@@ -86,7 +86,7 @@ class MainScreen(LiveScreen):
         if len(view.rows):
             self.choices.filter = typed
             self._show(view)
-        bar.answer(len(view.rows), view.total)
+        bar.answer(*wording.matching(view), shown=len(view.rows) > 0)
 
     @on(FilterBar.Closed)
     def _typed_all(self, event: FilterBar.Closed) -> None:

@@ -222,6 +222,12 @@ def state_of_filter(text: str) -> str:
     return ""
 
 
+def matching(view: TableView) -> tuple[int, int]:
+    """How many sockets a filter lets through, and of how many; rows that ended and linger are not counted."""
+    life = view.update.life
+    return int(np.count_nonzero(life[view.rows] != Life.ENDED)), int(np.count_nonzero(life != Life.ENDED))
+
+
 def nothing(view: TableView, text: str) -> str:
     """What an empty table says."""
     if text:
@@ -246,8 +252,10 @@ def status(
     if choices.marked:
         words.append(Word(f" {len(choices.marked)} marked ", "key"))
     if choices.filter.text:
-        matching = int(np.count_nonzero(view.update.life[view.rows] != Life.ENDED))
-        words += [Word(f" {matching:,} match", "strong"), Word(f"  / {fmt.escape(choices.filter.text)} ", "info")]
+        words += [
+            Word(f" {matching(view)[0]:,} match", "strong"),
+            Word(f"  / {fmt.escape(choices.filter.text)} ", "info"),
+        ]
     if choices.showing == "sockets" and choices.sort == Sort():
         words.append(Word(" by attention ·", "dim"))
     return [*words, *unheard(view.update), *coverage(view.update.snapshot.coverage), *ended(view.update)]

@@ -97,6 +97,19 @@ async def test_typing_a_filter_narrows_at_once_and_a_typo_keeps_the_last_good_vi
         assert len([line for line in screen.lines("#sockets") if "127.0.0.1" in line]) == 3
 
 
+async def test_what_a_filter_lets_through_is_counted_anew_while_it_is_typed(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        await screen.press("slash", *"not state listen")
+        assert screen.bar("#answer").strip() == "2 of 3 sockets"
+        await screen.poll(snapshot(12, *TWO, sock(4)))
+        assert screen.bar("#answer").strip() == "3 of 4 sockets"
+        await screen.poll(snapshot(14, TWO[1]))
+        await screen.poll(snapshot(16, TWO[1]))
+        assert screen.bar("#answer").strip() == "0 of 1 sockets", "those that ended are there and are not counted"
+        await screen.press("enter")
+        assert " 0 match" in screen.bar("#status")
+
+
 async def test_a_filter_is_edited_not_replaced_and_escape_goes_back_one_step(start: Start) -> None:
     async with start(snapshot(10, *TWO)) as screen:
         await screen.press("slash", *"java", "enter")
