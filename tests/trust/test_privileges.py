@@ -155,6 +155,19 @@ STRACE = ("strace", "-f", "--seccomp-bpf", "-qq", "-e", f"trace={CALLS}")
 LOOKS = {"AF_NETLINK", "AF_UNIX"}
 
 
+OF_A_PROCESS = r"stat|status|comm|cmdline|cgroup|limits|fd|exe|ns/net|net/tcp6?|task(/\d+/(stat|wchan|syscall))?"
+READS = re.compile(
+    rf"/proc|/proc/(self|thread-self|\d+)/({OF_A_PROCESS})"
+    r"|/proc/sys/(net|fs)/[\w./-]+"
+    r"|/proc/(thread-self/|self/)?net/(netstat|snmp6?|sockstat6?|(tcp|udp)6?|stat/nf_conntrack)"
+    r"|/run/netns(/.*)?|/etc/(passwd|nsswitch\.conf|services|localtime|ld\.so\.cache)"
+    r"|/proc/sys/vm/overcommit_memory|/sys/devices/system/cpu/.*|/dev/(null|tty|urandom)|\d+/(stat|wchan|syscall)"
+)
+"""What SECURITY.md says that is read, and how the C library learns names, time zone, CPUs, and how to give memory back."""
+PROGRAM = (sys.prefix, sys.base_prefix, str(ROOT), "/usr", "/lib", "/lib64")
+"""Where the program, Python and their libraries are."""
+
+
 def traced(log: Path) -> list[str]:
     """The system calls of a run under strace, each whole; those that failed did nothing."""
     waiting: dict[str, str] = {}
@@ -188,6 +201,10 @@ def judge(calls: list[str], home: Path) -> set[Path]:
         if name == "sendto":  # to the kernel, or to another thread of its own
             assert "{nlmsg_len=" in call or re.match(r'sendto\(\d+, "\\0", 1,', call), call
     assert sum(call.startswith("execve(") for call in calls) == 1, "itself, and nothing else"
+    for call in calls:
+        read = re.match(r'open(?:at)?\(.*?"(.*?)", [^)]*O_RDONLY', call)
+        if read and not read[1].startswith((*PROGRAM, str(home))) and read[1] != str(home):
+            assert READS.fullmatch(read[1]), call
     written = set()
     for call in calls:
         found = re.match(r'(open|openat|mkdir|mkdirat)\(.*?"(.*?)"(.*)\)', call)
