@@ -163,7 +163,7 @@ READS = re.compile(
     r"|/run/netns(/.*)?|/etc/(passwd|nsswitch\.conf|services|localtime|ld\.so\.cache)"
     r"|/proc/sys/vm/overcommit_memory|/sys/devices/system/cpu/.*|/dev/(null|tty|urandom)|\d+/(stat|wchan|syscall)"
 )
-"""What SECURITY.md says that is read, and how the C library learns names, time zone, CPUs, and how to give memory back."""
+"""What SECURITY.md says that is read, and what the C library reads for names, times, CPUs and malloc_trim(3)."""
 PROGRAM = (sys.prefix, sys.base_prefix, str(ROOT), "/usr", "/lib", "/lib64")
 """Where the program, Python and their libraries are."""
 
