@@ -210,6 +210,5 @@ def _steady(watched: Watched, elapsed: float, samples: list[Sample], turnover: i
         watched.compared,
         "comparisons",
         len(watched.wrong),
-        next(iter(watched.wrong), "")
-        or f"up to {watched.most:,} sockets",
+        next(iter(watched.wrong), "") or f"up to {watched.most:,} sockets",
     )
