@@ -113,7 +113,7 @@ def test_ports() -> None:
     said = told("ports_time_wait")
     assert said.summary.startswith("At least 80 of 100 ports from 10.0.0.1 to 10.0.0.5:5432 are in use: 80 TIME_WAIT.")
     evidence = dict(said.evidence)
-    assert evidence["Bears"] == "1.7 closes a second by us; each keeps its port for 60 s"
+    assert evidence["Room for"] == "1.7 closes a second by us; each keeps its port for 60 s"
     commands = [step.command for step in said.steps]
     assert "sysctl -w net.ipv4.tcp_tw_reuse=1" in commands
     assert "sysctl -w net.ipv4.ip_local_port_range='10240 65535'" in commands
