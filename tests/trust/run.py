@@ -51,6 +51,7 @@ def main() -> None:
     machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
     print(f"{machine}\n\n{HEADINGS}", flush=True)
     rows: list[Row] = []
+    started = time.monotonic()
     for group in (SOAK,) if options.soak else options.groups or GROUPS:
         seconds = options.seconds or (SOAK_SECONDS if group == SOAK else GROUPS[group][0])
         begun = time.monotonic()
@@ -58,6 +59,7 @@ def main() -> None:
             rows.append(row)
             print(row.markdown(), flush=True)
         print(f"trust: {group} took {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+    print(f"trust: everything took {time.monotonic() - started:.0f} s", file=sys.stderr)
     if options.json:
         options.json.write_text(as_json(machine, rows) + "\n")
     sys.exit(any(row.failed for row in rows))
