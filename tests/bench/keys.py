@@ -18,7 +18,7 @@ from tests.bench.figures import Beside, Line, Spread, quantile
 from tests.bench.terminal import SOCKUI, UNANSWERED, Program
 
 AT_MOST = 50  # ms
-PRESSES = 11  # of each kind in each repeat; odd: what one of the kinds turned round is as it was after it
+PRESSES = 21  # of each kind in each repeat; odd: what one of the kinds turned round is as it was after it
 _TYPED = "127.0.0.1:"
 _BETWEEN = (0.02, 0.2)  # s
 _POLL = 0.01  # s of CPU: no poll takes less, and a program that is paused takes none

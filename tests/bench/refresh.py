@@ -32,10 +32,12 @@ from tests.bench.figures import Beside, Line, Spread
 
 FILTER = "not dst 10.0.0.0/8 and age >= 0s"  # keeps every row that has an age: all of them are sorted too
 CHURN = 100  # sockets
-PAIRS = 3  # refreshes and bare dumps in turns, for each turn of the other programs
+PAIRS = 3  # refreshes and bare dumps in turns, for each turn of the other programs, whose middle one counts
 LINEAR = 1.25  # CPU for each socket may grow by that much from one size to the next
 QUADRATIC = 100_000
 """Sockets up to which owners are looked up by ss (256 hash chains) and netstat (211): beyond, for minutes."""
+BRIEF = 10_000
+"""Sockets up to which the other programs take so little that they are run as often as sockui."""
 _EVERYTHING = "ss -tanpieOmH"
 _COMMANDS = {"ss -tanH": None, "ss -tanpH": QUADRATIC, _EVERYTHING: QUADRATIC, "netstat -tanp": QUADRATIC}
 _LENGTH_TYPE = struct.Struct("=IH")
@@ -134,8 +136,9 @@ def _unchanged(scene: Scene, bare: BareDump, one_walk: BareDump, refresh: Refres
             walks.append(_milliseconds(one_walk))
             ours.append(_milliseconds(refresh))
         parts.append(_parts(refresh, dumps[-1]))
+        turns = PAIRS if crowd.sockets <= BRIEF else 1
         for peer, times in theirs.items():
-            times.append(peers[peer]())
+            times.append(_middle([peers[peer]() for _ in range(turns)]))
     each = [_middle(ours[at : at + PAIRS]) for at in range(0, len(ours), PAIRS)]
     asked = {_EVERYTHING: 0.1} if scene.asked else {}
     yield Line(
