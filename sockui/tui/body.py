@@ -179,10 +179,12 @@ class Body(Container):
             pane.show(text, at=(0, None) if about != self._about else None)
         elif index is not None:
             pane.show(paragraphs.explanation(explain(update, index), diagram(update, index, self._ascii)))
-        elif process is not None and process.pid > 0:
+        elif process is None:
+            pane.show(())
+        elif process.pid > 0:
             pane.show(paragraphs.process(explain_process(update, process.pid, self._pids(process))))
         else:
-            pane.show(())
+            pane.show(paragraphs.without_process(process, update.snapshot.coverage))
 
     def _findings_text(self, found: Findings, finding: Finding | None, width: int) -> list[Paragraph]:
         text = paragraphs.finding(said.say(found, finding)) if finding is not None else []

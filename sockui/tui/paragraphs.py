@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sockui.knowledge import words
-from sockui.model import State
+from sockui.model import Coverage, State, state_name
 from sockui.tui import timeline as drawing
 from sockui.tui.links import Span
 from sockui.tui.pane import Paragraph
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sockui.view.explain import Explanation, ProcessExplanation
     from sockui.view.findings import Said
     from sockui.view.page import Block, Page
+    from sockui.view.process_tree import ProcessRow
     from sockui.view.step import Step
 
 _SEVERITY_STYLES = {"critical": "bad", "warning": "warn", "info": "info"}
@@ -87,14 +88,25 @@ def _block(block: Block, room: int, style: str) -> list[Paragraph]:
 def process(about: ProcessExplanation) -> list[Paragraph]:
     """One process or subtree in its sockets."""
     text = [Paragraph(about.heading, "title"), *(Paragraph(fact, lead="• ") for fact in about.facts)]
-    text += [GAP, Paragraph("Sockets", "title")]
-    text += [
-        Paragraph("", spans=((f"  {state:<12}", ""), (f"{number:>8,}", "strong"))) for state, number in about.totals
-    ]
+    text += _totals(about.totals)
     if about.stuck:
         text += [GAP, Paragraph(f"{about.stuck:,} of them wait for somebody to act. The oldest:", "strong")]
         text += [Paragraph(about.oldest_text, "warn", lead="  "), Paragraph("r: what to do about it", "dim", lead="  ")]
     return text
+
+
+def without_process(row: ProcessRow, coverage: Coverage) -> list[Paragraph]:
+    """The sockets that one line of the process view has in place of a process, and what would name one."""
+    states = [(state_name(code) if code else "UDP", number) for code, number in enumerate(row.own.states) if number]
+    text = [Paragraph(row.name, "title"), *_totals(sorted(states, key=lambda state: -state[1]))]
+    if coverage.fix and row.may_be_named:
+        text += [GAP, Paragraph("What would name the processes:"), Paragraph(coverage.fix, "command", lead="    $ ")]
+    return text
+
+
+def _totals(states: Sequence[tuple[str, int]]) -> list[Paragraph]:
+    counted = [Paragraph("", spans=((f"  {state:<12}", ""), (f"{number:>8,}", "strong"))) for state, number in states]
+    return [GAP, Paragraph("Sockets", "title"), *counted]
 
 
 def finding(said: Said) -> list[Paragraph]:

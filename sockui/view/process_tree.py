@@ -44,7 +44,11 @@ _NO_PROCESS = (  # lines for sockets without one, after all processes: pid, owne
     (-2, Owner.HIDDEN, "processes that may not be read"),
     (-3, Owner.UNFOUND, "not in sight (another PID namespace, or the kernel)"),
     (-4, Owner.UNKNOWN, "owner unknown"),
+    (-5, Owner.LISTENER, "not accepted, by a process that is not named"),
 )
+
+
+_OWNERS = {pid: owner for pid, owner, _ in _NO_PROCESS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,11 @@ class ProcessRow:
     def unit(self) -> str:
         """Its systemd unit, escaped; "" none."""
         return fmt.escape(self.process.unit) if self.process else ""
+
+    @property
+    def may_be_named(self) -> bool:
+        """Whether its sockets have a process that more rights might name."""
+        return self.pid < 0 and _OWNERS[self.pid] in (Owner.HIDDEN, Owner.LISTENER)
 
     @property
     def depth(self) -> int:
@@ -146,8 +155,7 @@ def pids_of_subtree(view: ProcessTreeView, pid: int) -> list[int]:
 def filter_text(view: ProcessTreeView, row: ProcessRow) -> str:
     """A filter for the sockets that a line stands for, together with the filter of the view."""
     if row.pid < 0:
-        owner = next(owner for pid, owner, _ in _NO_PROCESS if pid == row.pid)
-        condition = f"owner = {owner.name.lower()}"
+        condition = f"owner = {_OWNERS[row.pid].name.lower()} and not pid > 0"
     else:
         pids = pids_of_subtree(view, row.pid) if row.folded else [row.pid]
         condition = f"pid = {','.join(map(str, pids))}"

@@ -11,8 +11,9 @@ import pytest
 
 from sockui.clipboard import Clipboard
 from sockui.config import Config
-from sockui.model import Snapshot, State
+from sockui.model import Owner, Snapshot, State
 from sockui.tui.app import SockuiApp
+from sockui.tui.pane import Pane
 from sockui.view.format import moment
 from tests.tui.scenes import PROCESSES, Replay, Start, diagnosis, process, snapshot, sock
 
@@ -315,3 +316,14 @@ async def test_a_crash_of_the_poller_ends_the_program_with_its_error(start: Star
 
     with pytest.raises(IndexError, match="pop from empty list"):
         await poll_once_too_often()
+
+
+async def test_sockets_without_a_process_are_explained_in_the_process_view(start: Start) -> None:
+    hidden = sock(9, State.CLOSE_WAIT, 0)
+    hidden["owner"] = Owner.HIDDEN
+    async with start(snapshot(10, *TWO, hidden)) as screen:
+        await screen.press("3", "G")
+        text = screen.app.main.query_one("#explainer", Pane).text
+        assert text.startswith("processes that may not be read")
+        assert "CLOSE_WAIT" in text
+        assert "sudo sockui" in text

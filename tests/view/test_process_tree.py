@@ -85,6 +85,30 @@ def test_the_tree_has_holders_their_ancestors_and_the_rest(host: Update) -> None
     assert [row.depth for row in view.rows] == [0, 1, 2, 2, 1, 2, 0, 0]
 
 
+def test_what_an_unnamed_listener_has_not_accepted_is_counted_too(
+    make_update: MakeUpdate, make_process: MakeProcess
+) -> None:
+    queued = {"inode": 0, "owner": Owner.LISTENER, "state": State.CLOSE_WAIT}
+    update = make_update(
+        [
+            {"pid": 0, "owner": Owner.HIDDEN, "state": State.LISTEN},
+            {"pid": 0, **queued},
+            {"pid": 0, **queued},
+            {"pid": 7, **queued},
+        ],
+        [make_process(7, "nginx", ppid=0)],
+    )
+    view = build_tree(build(update), Sort("pid"))
+    assert drawn(view) == [
+        "nginx 1",
+        "processes that may not be read 1",
+        "not accepted, by a process that is not named 2",
+    ]
+    assert [row.may_be_named for row in view.rows] == [False, True, True]
+    chosen = build(update, query.compile(filter_text(view, view.rows[2])))
+    assert sorted(chosen.rows.tolist()) == [1, 2]
+
+
 def test_a_shared_socket_counts_for_each_holder_and_once_in_their_subtree(host: Update) -> None:
     view = build_tree(build(host), Sort("pid"), frozenset())
     master, first, second = view.rows[1:4]
