@@ -68,7 +68,8 @@ class DiagSocket:
         """Read every socket of one family (AF_UNSPEC: both, TCP only) and protocol into ``decoder``.
 
         Raises :class:`NetlinkError` with the kernel's errno; ENOENT means that this kernel has no
-        diag module for the protocol.
+        diag module for the protocol. The kernel never marks such a dump as interrupted (NLM_F_DUMP_INTR: inet_diag.c
+        does not call nl_dump_check_consistent): what moved while it was read shows twice or not at all.
         """
         for attempt in range(TRIES):
             try:
