@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import socket
 import threading
@@ -36,7 +37,8 @@ def wards() -> Iterator[dict[str, str]]:
     if os.geteuid() != 0:
         pytest.skip("making network namespaces needs root")
     with ExitStack() as stack:
-        names = {recipe.name: f"kf{number}-{os.getpid()}" for number, recipe in enumerate(RECIPES)}
+        youngest_last = sorted(RECIPES, key=lambda recipe: -(recipe.ends_after or math.inf))  # they are made again
+        names = {recipe.name: f"kf{number}-{os.getpid()}" for number, recipe in enumerate(youngest_last)}
         labs = [stack.enter_context(Lab([name], namespace=namespace)) for name, namespace in names.items()]
         until = time.monotonic() + OLD_ENOUGH
         while time.monotonic() < until:

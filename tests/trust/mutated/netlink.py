@@ -154,7 +154,7 @@ def mutated(messages: list[bytes], random: Random) -> list[bytes]:
             what = random.choice((NOOP, OVERRUN, 0, 20, 21, 0xFFFF))
             chosen.insert(at, struct.pack("=IHHII", 16, what, random.choice((0, 2, EINTR_FLAG)), 7, 0))
         else:
-            chosen[at] = one[: random.randrange(len(one))]
+            chosen[at] = one[: random.randrange(len(one) + 1)]
     return chosen
 
 
