@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -377,8 +377,8 @@ def test_a_descriptor_that_became_another_holder_while_as_many_stay_open_is_foun
         assert set(poll(sockets).holders.of(inode)) == {(os.getpid(), fd), (other.pid, fd), third}
 
 
-def read_by(poll: Poll, polls: int, sockets: SocketArray, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of which processes the descriptors are read in some polls."""
+def opened_in(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of which processes the descriptors are looked at during a call."""
     pids: list[int] = []
     real = os.open
 
@@ -389,8 +389,7 @@ def read_by(poll: Poll, polls: int, sockets: SocketArray, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", opened)
-        for _ in range(polls):
-            poll(sockets)
+        call()
     return pids
 
 
@@ -405,11 +404,19 @@ def test_after_the_turn_of_a_process_with_many_descriptors_the_next_ones_wait(
         nothing = made([])
         for _ in range(TURNS + 1):
             poll(nothing)
-        polls = 100
-        pids = read_by(poll, polls, nothing, monkeypatch)
+        polls, in_turn, looked_at = 100, OwnerResolver._in_turn, list[int]()
+
+        def spied(resolver: OwnerResolver) -> set[int]:
+            changed: set[int] = set()
+            looked_at.extend(opened_in(lambda: changed.update(in_turn(resolver)), monkeypatch))
+            return changed
+
+        monkeypatch.setattr(OwnerResolver, "_in_turn", spied)
+        for _ in range(polls):
+            poll(nothing)
         counts = {pid: process.fd_count or 1 for pid, process in poll.table.seen.items()}
-        assert pids
-        assert sum(counts.get(pid, 1) for pid in pids) <= polls * each + max(counts.values())
+        assert looked_at
+        assert sum(counts.get(pid, 1) for pid in looked_at) <= polls * each + max(counts.values())
 
 
 @needs_root
@@ -425,7 +432,8 @@ def test_a_process_of_another_network_namespace_is_read_only_for_what_is_in_the_
         away.stdin.write("open\n")
         away.stdin.flush()
         assert line(away) == "20"
-        assert away.pid not in read_by(poll, 3, sockets, monkeypatch)
+        for _ in range(3):
+            assert away.pid not in opened_in(lambda: poll(sockets), monkeypatch)
         assert away.pid not in poll(sockets).unlisted.pid
         held = [int(name) for name in os.listdir(f"/proc/{away.pid}/fd") if int(name) > server.fileno()]
         inode = os.stat(f"/proc/{away.pid}/fd/{held[-1]}").st_ino
