@@ -396,7 +396,7 @@ def opened_in(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> li
 def test_after_the_turn_of_a_process_with_many_descriptors_the_next_ones_wait(
     poll: Poll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    each = 4
+    each = 1
     monkeypatch.setattr(owners, "DESCRIPTORS_IN_TURN", each)
     with contextlib.ExitStack() as stack:
         many = [stack.enter_context(open(os.devnull)).fileno() for _ in range(100)]
