@@ -396,27 +396,27 @@ def opened_in(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> li
 def test_after_the_turn_of_a_process_with_many_descriptors_the_next_ones_wait(
     poll: Poll, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    each = 1
-    monkeypatch.setattr(owners, "DESCRIPTORS_IN_TURN", each)
+    monkeypatch.setattr(owners, "DESCRIPTORS_IN_TURN", 50)
+    in_turn, looked_at = OwnerResolver._in_turn, list[list[int]]()
+
+    def spied(resolver: OwnerResolver) -> set[int]:
+        changed: set[int] = set()
+        looked_at.append(opened_in(lambda: changed.update(in_turn(resolver)), monkeypatch))
+        return changed
+
+    monkeypatch.setattr(OwnerResolver, "_in_turn", spied)
     with contextlib.ExitStack() as stack:
         many = [stack.enter_context(open(os.devnull)).fileno() for _ in range(100)]
-        stack.enter_context(child(HOLDER, pass_fds=tuple(many)))
-        nothing = made([])
-        for _ in range(TURNS + 1):
-            poll(nothing)
-        polls, in_turn, looked_at = 100, OwnerResolver._in_turn, list[int]()
-
-        def spied(resolver: OwnerResolver) -> set[int]:
-            changed: set[int] = set()
-            looked_at.extend(opened_in(lambda: changed.update(in_turn(resolver)), monkeypatch))
-            return changed
-
-        monkeypatch.setattr(OwnerResolver, "_in_turn", spied)
-        for _ in range(polls):
-            poll(nothing)
-        counts = {pid: process.fd_count or 1 for pid, process in poll.table.seen.items()}
-        assert looked_at
-        assert sum(counts.get(pid, 1) for pid in looked_at) <= polls * each + max(counts.values())
+        other = stack.enter_context(child(HOLDER, pass_fds=tuple(many)))
+        deadline = time.monotonic() + 60
+        while not looked_at or other.pid not in looked_at[-1]:
+            poll(made([]))
+            assert time.monotonic() < deadline, "it was never its turn"
+        poll(made([]))
+        assert looked_at[-1] == [], "two polls' worth was read"
+        poll(made([]))
+        poll(made([]))
+        assert looked_at[-1] + looked_at[-2], "and then it goes on"
 
 
 @needs_root
