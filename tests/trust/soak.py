@@ -32,7 +32,9 @@ REPLACED = 200  # sockets that are closed by RST and made anew in a second, besi
 INTERVAL = 1.0  # s
 WARM_UP = 180.0
 """Seconds until all is there that will be: TIME_WAIT lasts 60, and each thread's heap has met its largest poll."""
-STUCK = 10  # intervals without a paint: each brings other ages, and is stretched to four times what a poll takes
+STUCK = 10  # intervals without a paint: each brings other ages
+STRETCHED = 5
+"""Polls that pass from one paint to the next where they are slow: an interval is stretched to four, then comes one."""
 ENOUGH = 0.95  # of the turnover that is meant: the first and the last turn are not whole
 _EARLY_MS = 10  # a jiffy: what an age may lack to have grown as the clock
 
@@ -192,7 +194,7 @@ def _steady(watched: Watched, elapsed: float, samples: list[Sample], turnover: i
         "soak: no lost poll",
         watched.polls,
         "polls",
-        watched.lost + len(watched.failed) + (longest >= STUCK),
+        watched.lost + len(watched.failed) + (longest >= max(STUCK, STRETCHED * watched.slowest + INTERVAL)),
         next(iter(watched.failed), "")
         or f"in {elapsed:.0f} s; an interval was stretched {watched.stretched} times, the slowest poll took "
         f"{watched.slowest:.2f} s; the UI painted {samples[-1].paints:,} times, and never not for {longest + 1} s",
