@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.screen import Terminal
 from tests.trust.attack import outputs, tour
 from tests.trust.attack.commands import PLAIN, Pair, pairs
+from tests.trust.attack.names import names
 from tests.trust.attack.scene import Scene, scene
 from tests.trust.attack.shell import SHELLS, Paste
 from tests.trust.attack.written import foreign, leaked
@@ -32,9 +33,21 @@ def measure(seconds: float) -> Iterator[Row]:
         yield Row("hostile names", 0, "views", 0, "needs root")
         return
     end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory() as scratch, scene() as made:
+    with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
-        yield _row("hostile names: printed", "outputs", printed(made, home), f"{len(made.pids)} processes in each")
+        yield _row("hostile names: printed", "outputs", _printed(home), f"{len(names())} processes")
+        yield from _used(home, end)
+
+
+def _printed(home: Path) -> Iterator[tuple[int, list[str]]]:
+    """Half of the processes, then the others: of more than fifty in the same trouble not each is named."""
+    for first in range(2):
+        with scene(2, first) as made:
+            yield from printed(made, home)
+
+
+def _used(home: Path, end: float) -> Iterator[Row]:
+    with scene() as made:
         commands = list(pairs(made.look()))
         random.shuffle(commands)
         until = time.monotonic() + (end - time.monotonic()) * 0.35

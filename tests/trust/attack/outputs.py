@@ -33,7 +33,8 @@ def commands(made: Scene) -> list[list[str]]:
     """Everything that prints outside text."""
     listed = [["list", "--columns", EVERY, "--format", form] for form in ("table", "json", "ndjson", "csv", "markdown")]
     found = [["diagnose", "--format", form] for form in ("text", "json", "markdown")]
-    ports = [f":{port}" for port in list(made.ports.values())[::40]]
+    marked = [port for name, port in made.ports.items() if MARK.match(name.decode(errors="replace"))]
+    ports = [f":{port}" for port in marked[::20]]
     told = [
         ["explain", "EADDRINUSE", port, "--format", form]
         for port in ports

@@ -76,14 +76,14 @@ class Scene:
 
 
 @contextlib.contextmanager
-def scene(every: int = 1) -> Iterator[Scene]:
-    """A process for every ``every``-th name. Needs root."""
+def scene(every: int = 1, first: int = 0) -> Iterator[Scene]:
+    """A process for every ``every``-th name, from the ``first`` on. Needs root."""
     with contextlib.ExitStack() as opened:
         make = "ip link set lo up; echo made; exec cat"
         holder = _start(opened, ["unshare", "--net", "sh", "-c", make], {})
         _answer(holder)
         started = {}
-        for number, name in list(enumerate(names()))[::every]:
+        for number, name in enumerate(names()[first::every]):
             command = ["nsenter", f"--net=/proc/{holder.pid}/ns/net", sys.executable, "-SEc", _HOLD]
             started[name] = _start(
                 opened, [*command, *arguments(number)], {"COMM": name.hex(), "WAITING": str(number % 2 * 4)}
