@@ -72,6 +72,7 @@ ABOUT_ALL = (  # keys, and what then is on the screen, or with "-" no longer
     (ESCAPE, "-Keys"),
     (":", "Search"),
     (ESCAPE, "-🔎"),
+    ("3", "fold"),  # every process, before there is a filter
     ("2", "1 findings"),
     ("C", COPY),
     ("s", "Sort by"),
