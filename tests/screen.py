@@ -65,7 +65,9 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        return "\n".join(self.screen.display)
+        """What the cells hold; pyte's own ``display`` fails where the half of a wide character was overwritten."""
+        lines, columns = range(self.screen.lines), range(self.screen.columns)
+        return "\n".join("".join(self.screen.buffer[y][x].data for x in columns) for y in lines)
 
     def wait(self, what: str | Callable[[str], object]) -> str:
         """Read until the screen shows a text or fulfils a condition."""
