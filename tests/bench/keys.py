@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator
 
 from tests.bench.crowd import NAME, Scene
 from tests.bench.figures import Beside, Line, Spread, quantile
-from tests.bench.terminal import SOCKUI, UNANSWERED, Program
+from tests.bench.terminal import POLL, SOCKUI, UNANSWERED, Program
 
 AT_MOST = 50  # ms
 PRESSES = 21  # of each kind in each repeat; odd: what one of the kinds turned round is as it was after it
 _TYPED = "127.0.0.1:"
 _BETWEEN = (0.02, 0.2)  # s
-_POLL = 0.01  # s of CPU: no poll takes less, and a program that is paused takes none
 _PATIENCE = 20.0  # s
 _random = random.Random(1)
 
@@ -109,7 +108,7 @@ def _go_on(program: Program) -> None:
     program.press("p")
     program.settle()
     used, deadline = program.cpu_seconds(), time.monotonic() + _PATIENCE
-    while program.cpu_seconds() < used + _POLL:
+    while program.cpu_seconds() < used + POLL:
         if time.monotonic() > deadline:
             raise SystemExit("polling does not go on: there would be nothing that keys wait for")
         time.sleep(0.02)  # between two looks, up to the deadline

@@ -30,7 +30,10 @@ def measure(scene: Scene) -> Iterator[Line]:
         with Program(_COMMAND) as at_busy:
             for program in (at_small, at_busy):
                 program.wait_for(NAME.encode())
+            begun = [program.cpu_seconds() for program in (at_small, at_busy)]
             time.sleep(2 * _REFRESHES * max(1.0, scene.crowd.sockets / BUSY))  # intervals stretch where polls are slow
+            for program, since in zip((at_small, at_busy), begun, strict=True):
+                program.has_polled(since, _REFRESHES)
             for _ in range(scene.repeats):
                 ours.append(at_busy.rss_mib())
                 theirs.append(at_small.rss_mib())

@@ -50,6 +50,10 @@ def environment() -> dict[str, str]:
     return kept | ours | compiled | {"LANG": "C.UTF-8", "SOCKUI_VIEW": "sockets"}
 
 
+POLL = 0.01
+"""Seconds of CPU time that no poll of sockui takes less than."""
+
+
 class Program:
     """``command`` on a pty, from construction to :meth:`close`. Its output is read at once unless ``rate`` is set.
 
@@ -147,6 +151,12 @@ class Program:
         """CPU time of the program, user and system, of all its threads."""
         self._running()
         return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
+
+    def has_polled(self, since: float, polls: float) -> None:
+        """End the bench if the CPU time used ``since`` is too little for so many polls: standing still is no merit."""
+        used = self.cpu_seconds() - since
+        if used < polls * POLL:
+            raise SystemExit(f"{used:.3f} s of CPU time are less than {polls:.0f} polls take: polling stands still")
 
     def rss_mib(self) -> float:
         """Resident memory, MiB."""
