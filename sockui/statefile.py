@@ -65,9 +65,10 @@ def _write(directory: Path, name: str, data: bytes, put: Callable[[int, str, byt
     """Write through the directory's descriptor, so that nobody can change what the path means on the way."""
     if not directory.is_absolute():  # platformdirs without HOME: "~" stays, and would land in the working directory
         raise FileNotFoundError(errno.ENOENT, "no absolute path")
+    trusted = {0, os.geteuid(), Path("/").stat().st_uid}  # in a user namespace that one is nobody's
     for each in (directory, *directory.parents):
         with contextlib.suppress(FileNotFoundError):
-            if each.lstat().st_uid not in (0, os.geteuid()):
+            if each.lstat().st_uid not in trusted:
                 raise PermissionError(errno.EPERM, f"{each} belongs to somebody else")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
