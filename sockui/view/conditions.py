@@ -91,7 +91,7 @@ def _of_queues(facts: Facts) -> dict[str, bool]:
         "waiting": queues and state == State.LISTEN and row["recv_queue"] > 0,
         "queue_full": listener is not None and listener["recv_queue"] > listener["send_queue"],
         "small_backlog": listener is not None and listener["send_queue"] <= SMALL_BACKLOG,
-        "refused": state == State.LISTEN and knows(row, Known.MEMORY) and row["drops"] > 0,
+        "dropped": state == State.LISTEN and knows(row, Known.MEMORY) and row["drops"] > 0,
     }
 
 

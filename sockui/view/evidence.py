@@ -136,7 +136,7 @@ def _queues(facts: Facts) -> list[str]:
         fit = number(sent + 1, "fits", "fit")
         found.append(f"Accept queue: {number(received, 'waits', 'wait')}, {fit} (backlog {count(sent)} + 1)")
         if knows(row, Known.MEMORY) and row["drops"]:
-            found.append(f"{number(int(row['drops']), 'SYN or ACK', 'SYNs and ACKs')} refused since listen()")
+            found.append(f"{number(int(row['drops']), 'SYN or ACK', 'SYNs and ACKs')} dropped since listen()")
         return found
     unread, unsent = unread_bytes(row), unsent_bytes(row)
     if state in _FIN_RECEIVED and received:

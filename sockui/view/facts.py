@@ -290,7 +290,7 @@ class Facts:
         if row["owner"] == Owner.HIDDEN:
             holder = f"a process of {self.user}"
         acting, unread, unsent = self.acting, unread_bytes(row), unsent_bytes(row)
-        refused = ("datagram",) if row["protocol"] == Protocol.UDP else ("SYN or ACK", "SYNs and ACKs")
+        counted = ("datagram",) if row["protocol"] == Protocol.UDP else ("SYN or ACK", "SYNs and ACKs")
         given = {
             **settings.times(self.host),
             "state": self.state,
@@ -310,7 +310,7 @@ class Facts:
             "waiting": waiting,
             "backlog": backlog,
             "capacity": capacity,
-            "drops": number(int(row["drops"]), *refused),
+            "drops": number(int(row["drops"]), *counted),
             "fds": count(acting.fd_count or 0) if acting else "an unknown number",
             "fd_limit": count(acting.fd_limit or 0) if acting else "an unknown number",
             "time_waits": count(self.time_waits),

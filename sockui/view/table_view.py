@@ -138,7 +138,7 @@ def _stable(keys: NDArray[Any], reverse: bool) -> NDArray[np.intp]:
 
 
 def attention(update: Update) -> NDArray[np.int64]:
-    """(n,) sort key: listeners that refuse connections, then what only a close() or a timeout ends, and so on.
+    """(n,) sort key: listeners whose queue is full, then what only a close() or a timeout ends, and so on.
 
     Within a class the oldest is first; of connections, listeners and UDP the one with the fullest queues.
     """

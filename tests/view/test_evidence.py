@@ -83,9 +83,9 @@ def test_descriptors_come_first_in_any_state_once_they_are_short(
     ("row", "line"),
     [
         (LISTEN | {"recv_queue": 1, "send_queue": 0, "drops": 1}, "Accept queue: 1 waits, 1 fits (backlog 0 + 1)"),
-        (LISTEN | {"recv_queue": 1, "send_queue": 0, "drops": 1}, "1 SYN or ACK refused since listen()"),
+        (LISTEN | {"recv_queue": 1, "send_queue": 0, "drops": 1}, "1 SYN or ACK dropped since listen()"),
         (LISTEN | {"recv_queue": 3, "drops": 7}, "Accept queue: 3 wait, 3 fit (backlog 2 + 1)"),
-        (LISTEN | {"recv_queue": 3, "drops": 7}, "7 SYNs and ACKs refused since listen()"),
+        (LISTEN | {"recv_queue": 3, "drops": 7}, "7 SYNs and ACKs dropped since listen()"),
         (CLOSE_WAIT | {"recv_queue": 2}, "1 unread byte; the other 1 in Recv-Q is the peer's FIN"),
         ({"send_queue": 1}, "Send-Q: 1 byte not acknowledged"),
         ({"send_queue": 1, "notsent_bytes": 1}, "Send-Q: 1 byte waits, none of it sent yet"),

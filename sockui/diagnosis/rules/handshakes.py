@@ -33,7 +33,7 @@ def _by_listener(census: Census, rows: Rows, listener_of: Rows) -> Iterator[tupl
 
 
 def accept_queue_full(census: Census) -> Iterator[Draft]:
-    """R16 (and R15 b): a listener refuses now, or did within the window; it explains all that waits for it."""
+    """R16 (and R15 b): a listener drops what comes now, or did within the window; it explains all that waits for it."""
     listeners = census.listeners[census.known(census.listeners, Known.QUEUES)]
     if not len(listeners):
         return
@@ -42,10 +42,10 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
     deferred = census.risen("TcpExt.TCPDeferAcceptDrop")  # bare ACKs, which a listener counts as dropped too
     drops = np.maximum(census.more_drops(listeners) - deferred, 0)  # at least
     overflowed = census.risen("TcpExt.ListenOverflows") > 0
-    refusing = full | ((drops > 0) & overflowed)
-    if not refusing.any():
+    dropping = full | ((drops > 0) & overflowed)
+    if not dropping.any():
         return
-    chosen = census.worst(listeners[refusing], sockets["recv_queue"][listeners[refusing]])
+    chosen = census.worst(listeners[dropping], sockets["recv_queue"][listeners[dropping]])
     waiting = census.at(*_UNACCEPTED, Situation.SYN_RECV, Situation.SYN_RECV_QUEUE_FULL)
     through = Parts(waiting, census.listener_of(waiting))
     asking = census.at(Situation.SYN_SENT, Situation.SYN_SENT_LOCAL_QUEUE_FULL)
@@ -53,7 +53,7 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
     repeating = census.at(Situation.ESTABLISHED_RETRANSMITTING)
     let_in = census.others(repeating)  # of a client that believes it is connected, the handshake that was not finished
     forgotten = repeating[(let_in < 0) & (sockets["bytes_acked"][repeating] <= 1)]  # that handshake was given up
-    refused = Parts(forgotten, census.asked_listener(forgotten))
+    given_up = Parts(forgotten, census.asked_listener(forgotten))
     for listener in chosen.tolist():
         row = sockets[listener]
         own, askers = through[listener], asked[listener]
@@ -74,7 +74,7 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
                 "backlog": int(row["send_queue"]),
                 "drops": int(drops[listeners == listener][0]),
                 "drops_total": int(row["drops"]),
-                "refused": int(np.count_nonzero(census.situations[own] == Situation.SYN_RECV_QUEUE_FULL)),
+                "half_accepted": int(np.count_nonzero(census.situations[own] == Situation.SYN_RECV_QUEUE_FULL)),
                 "asking": len(askers),
                 "fds": use[0] if use else 0,
                 "fd_limit": use[1] if use else 0,
@@ -87,7 +87,7 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
                 )
                 if holds
             ),
-            absorbs=np.concatenate([[listener], own, askers, repeating[np.isin(let_in, own)], refused[listener]]),
+            absorbs=np.concatenate([[listener], own, askers, repeating[np.isin(let_in, own)], given_up[listener]]),
         )
 
 
@@ -232,7 +232,7 @@ def syn_recv_many(census: Census) -> Iterator[Draft]:
                 "sources": len(sources),
                 "cookies": sent,
                 "cookies_failed": failed,
-                "refused": census.risen("TcpExt.TCPReqQFullDrop"),
+                "dropped": census.risen("TcpExt.TCPReqQFullDrop"),
             },
             conditions=frozenset(
                 {"many_sources" if len(sources) > len(group) / 2 else "few_sources"} | ({"cookies"} if sent else set())
