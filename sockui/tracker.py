@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sockui.ages import AGE, AgeArray, AgeSource, bounds
+from sockui.giving_way import GivingWay
 from sockui.model import (
     ENDING,
     SOCKET,
@@ -24,13 +25,13 @@ from sockui.model import (
     Endings,
     How,
     Known,
-    Protocol,
     Snapshot,
     SocketArray,
     State,
     settled,
 )
-from sockui.model.sockets import ENDS, PIECE, Rows, appended, columns, joined, mixed
+from sockui.model.identity import identities, standings
+from sockui.model.sockets import appended, joined
 
 UNSEEN_KEPT = 1000
 """So many connections that were in no dump, of those that one poll is told of, become rows; all of them are counted."""
@@ -90,8 +91,6 @@ _TOLD = ("timer", "recv_queue", "send_queue", "timer_ms", *_NAMES[_NAMES.index("
 
 _UNBOUNDED = np.iinfo(np.int64).max
 
-_PEER = ("remote_port", "local_port", "remote_low", "remote_high")
-
 _REENTERED = (State.SYN_SENT, State.ESTABLISHED, State.LISTEN, State.CLOSE)
 """States that one socket can come back to between two polls (connect() again, listen() again): where old and new
 bounds contradict there, the new ones count. In all others the socket has stayed, and the old lower bound holds."""
@@ -100,11 +99,12 @@ bounds contradict there, the new ones count. In all others the socket has stayed
 class Tracker:
     """Remembers the previous poll and puts the next one beside it.
 
-    ``linger`` is how long, in seconds, an ended socket stays in the updates.
+    ``linger`` is how long, in seconds, an ended socket stays in the updates; it rests where ``give_way`` says so.
     """
 
-    def __init__(self, linger: float = 5.0) -> None:
+    def __init__(self, linger: float = 5.0, give_way: GivingWay | None = None) -> None:
         self._linger = linger
+        self._give_way = give_way or GivingWay()
         self._last: Update | None = None
         self._absent: NDArray[Any] = np.empty(0, _MEMORY)  # of the last update's rows that its dump does not show
         self._order: NDArray[np.intp] | None = None  # of the last update's keys; None: not needed yet
@@ -118,7 +118,9 @@ class Tracker:
         """Take the next snapshot, in the order of time; O(n log n) array operations."""
         sockets = snapshot.sockets
         keys = identities(sockets)
+        self._give_way()
         ages = bounds(sockets, snapshot.host, snapshot.monotonic, snapshot.dump_seconds)
+        self._give_way()
         self._allow_for_sleep(snapshot, ages)
         path = sockets["state"].astype(np.uint64)
         last = self._last
@@ -136,11 +138,15 @@ class Tracker:
     ) -> Update:
         sockets = snapshot.sockets
         told = self._told(last, snapshot)
+        self._give_way()
         rows, was, order = self._matched(last.keys, keys)  # rows that were there before, and where
-        stands, stood = _standings(sockets), _standings(last.sockets) if self._stood is None else self._stood
+        self._give_way()
+        stands, stood = standings(sockets), standings(last.sockets) if self._stood is None else self._stood
+        self._give_way()
         same = stands[rows] == stood[was]
         self._carry_on(last, was[same], snapshot, rows[same], ages)
         self._changed(last, was[~same], snapshot, rows[~same], ages)
+        self._give_way()
         path[rows[same]] = last.path[was[same]]
         path[rows[~same]] |= last.path[was[~same]] << np.uint64(4)
         life = np.full(len(sockets), Life.NEW, np.uint8)
@@ -183,6 +189,7 @@ class Tracker:
             parts.append(_rows_of(told.endings.sockets[told.unseen], snapshot))
         self._stood, self._absent, self._order = stands, parts[0][-1], order
         if len(parts) > 1:
+            self._give_way()
             (first, *others), *more = zip(*parts, strict=True)
             keys, ages, life, path, self._stood, self._absent = map(joined, more)
             sockets = appended(first, others)
@@ -355,7 +362,7 @@ def _rows_of(unseen: SocketArray, snapshot: Snapshot) -> tuple[NDArray[Any], ...
     memory = np.zeros(len(unseen), _MEMORY)
     memory["lingers_from"], memory["seen_boottime"] = snapshot.monotonic, snapshot.boottime
     life = np.full(len(unseen), Life.ENDED, np.uint8)
-    return unseen, identities(unseen), ages, life, unseen["state"].astype(np.uint64), _standings(unseen), memory
+    return unseen, identities(unseen), ages, life, unseen["state"].astype(np.uint64), standings(unseen), memory
 
 
 def _told_of(last: Update, told: _Told, ended: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], EndingArray]:
@@ -365,35 +372,3 @@ def _told_of(last: Update, told: _Told, ended: NDArray[np.uint64]) -> tuple[NDAr
     here = np.flatnonzero(np.isin(keys, ended))
     here = here[np.argsort(keys[here])]
     return keys[here], np.concatenate([last.endings, told.endings.facts[rows]])[here]
-
-
-def identities(sockets: SocketArray) -> NDArray[np.uint64]:
-    """Name each socket by a number: its cookie, or where there is none a hash with the top bit set.
-
-    The kernel's cookies are a counter that never reaches the top bit. The hash is over the 5-tuple and the
-    inode, and over pid and descriptor where the inode is not known either.
-    """
-    keys: NDArray[np.uint64]
-    keys, known = columns(sockets, "cookie", "known")
-    without = np.flatnonzero(known & int(Known.COOKIE) == 0)
-    for start in range(0, len(without), PIECE):
-        rows = without[start : start + PIECE]
-        keys[rows] = _hashes(Rows(sockets, rows)) | np.uint64(1 << 63)
-    return keys
-
-
-def _hashes(rows: Rows) -> NDArray[np.uint64]:
-    inode = rows["known"] & int(Known.INODE) != 0
-    without = (np.where(inode, 0, rows[name]) for name in ("pid", "fd"))
-    return mixed((*map(rows.__getitem__, ENDS), np.where(inode, rows["inode"], 0), *without))
-
-
-def _standings(sockets: SocketArray) -> NDArray[np.uint64]:
-    """One number for each row's state and connection: one descriptor can be connected again under its cookie."""
-    stands = np.empty(len(sockets), np.uint64)
-    for start in range(0, len(sockets), PIECE):
-        rows = sockets[start : start + PIECE]
-        peer = mixed(rows[name] for name in _PEER)
-        peer[rows["protocol"] == Protocol.UDP] = 0  # one socket has many
-        stands[start : start + PIECE] = mixed((peer, rows["state"]))
-    return stands

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sockui.collector.linux import NetlinkCollector
 from sockui.giving_way import MOST, REST, GivingWay
+from sockui.tracker import Tracker
 
 
 class Time:
@@ -66,3 +68,32 @@ def test_a_key_that_is_held_down_does_not_stop_polling(time: Time, give_way: Giv
     give_way.key()
     give_way()
     assert sum(time.slept) == pytest.approx(MOST + REST), "the next poll gives way again"
+
+
+class Counted(GivingWay):
+    """Counts how often somebody asked whether to rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def __call__(self) -> None:
+        self.asked += 1
+
+
+def test_whatever_takes_long_in_a_poll_rests_between_its_parts() -> None:
+    give_way = Counted()
+    collector = NetlinkCollector(give_way=give_way)
+    tracker = Tracker(give_way=give_way)
+    parts = []
+    for part in (tracker.update, tracker.update):
+        give_way.asked = 0
+        found = collector.collect()
+        parts.append(give_way.asked)
+        give_way.asked = 0
+        part(found)
+        parts.append(give_way.asked)
+    collector.close()
+    assert min(parts) >= 2
+    assert parts[0] >= 8, "the dump, and owners between their steps"
+    assert parts[3] >= 5, "and what is put beside the poll before"

@@ -6,8 +6,9 @@ import numpy as np
 
 from sockui.ages import AgeSource
 from sockui.model import Coverage, Holders, Host, Known, Protocol, Snapshot, SocketArray, State, empty_sockets
+from sockui.model.identity import identities
 from sockui.model.sockets import appended, joined, layout
-from sockui.tracker import Life, Tracker, Update, identities
+from sockui.tracker import Life, Tracker, Update
 
 HOST = Host("web-3", "Linux", {"net.ipv4.tcp_fin_timeout": "60"})
 PLAIN = Known.QUEUES | Known.TIMER | Known.INODE | Known.COOKIE

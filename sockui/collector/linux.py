@@ -45,7 +45,7 @@ class NetlinkCollector:
         self._give_way = give_way or GivingWay()
         self._diag = DiagSocket(self._give_way)
         self._processes = ProcessTable()
-        self._owners = OwnerResolver(self._processes)
+        self._owners = OwnerResolver(self._processes, give_way=self._give_way)
         self._ghosts = GhostFinder()
         self._host = HostReader(namespace=namespace)
         self._expected = 1024

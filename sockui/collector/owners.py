@@ -26,6 +26,7 @@ from sockui.collector.coverage import coverage
 from sockui.collector.descriptors import read_links
 from sockui.collector.processes import ProcessTable, with_ancestors
 from sockui.collector.queued import fill_queued
+from sockui.giving_way import GivingWay
 from sockui.model import Coverage, Holders, Known, Owner, Process, SocketArray
 from sockui.model.sockets import PIECE, columns
 
@@ -76,7 +77,8 @@ class _Reading:
 class OwnerResolver:
     """Fills the owner columns of each poll's sockets, remembering what the polls before found."""
 
-    def __init__(self, processes: ProcessTable, proc: str = "/proc") -> None:
+    def __init__(self, processes: ProcessTable, proc: str = "/proc", give_way: GivingWay | None = None) -> None:
+        self._give_way = give_way or GivingWay()
         self._processes = processes
         self._proc = proc
         self._poll = 0
@@ -106,15 +108,20 @@ class OwnerResolver:
         self._poll += 1
         self._here = self._namespace("thread-self")
         self._processes.refresh()
+        self._give_way()
         known, inode = columns(sockets, "known", "inode")
         known = (known & Known.INODE) != 0
         inode[~known] = 0
         rows = np.argsort(inode)[np.count_nonzero(inode == 0) :]
         dump = inode[rows]
+        self._give_way()
         self._forget(dump)
         self._promote(dump)
+        self._give_way()
         self._search(dump, rows, sockets)
+        self._give_way()
         self._fill(sockets, known, rows, dump)
+        self._give_way()
         queued = fill_queued(sockets, known & (inode == 0))
         return Attribution(
             processes=with_ancestors(self._counts, self._processes.get),

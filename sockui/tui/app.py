@@ -154,7 +154,7 @@ class SockuiApp(PacedApp):
             self.poller = ReplayPoller(source, self.config, self._publish)
         else:
             diagnosis = self._diagnosis or Diagnosis(self.config.thresholds, give_way=self._give_way)
-            tracker, interval = Tracker(self.config.linger), self.config.interval
+            tracker, interval = Tracker(self.config.linger, self._give_way), self.config.interval
             self.poller = Poller(source, tracker, diagnosis, self._publish, interval, give_way=self._give_way)
         self.library = Library(self._host, self.config.thresholds)
         self.main = MainScreen(self.config, query.compile(self._filter_text))

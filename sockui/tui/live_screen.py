@@ -53,6 +53,7 @@ class LiveScreen(Screen[None]):
         self.body = Body(self.choices, self.news, config.explainer, config.ascii)
         self._undecided = config.view == AUTO and not chosen.text
         self._finger_on = False
+        self._prepared: TableView | None = None  # of the last poll, as it was wanted when that was made
         self._waiting: tuple[Poll, TableView] | None = None
         self._note = ""
         self._announced = ""
@@ -114,6 +115,7 @@ class LiveScreen(Screen[None]):
             self.show_top()
             self.show_status()
             return
+        self._prepared = view
         if self.view is not None and self._finger_on:
             self._waiting = (poll, view)
             return
@@ -146,7 +148,12 @@ class LiveScreen(Screen[None]):
         """Filter and sort the last update again, because the person asked for it."""
         if self.poll is None or self.poll.update is None:
             return
-        self._show(table_view.build(self.poll.update, self.choices.filter, self.choices.sort, self.view))
+        self._show(self.built(self.poll.update, self.choices.filter))
+
+    def built(self, update: Update, query: Query) -> TableView:
+        """The last update filtered and sorted, from what is shown of it, or what the poller's thread made of it."""
+        previous = self.view if self.view is not None and self.view.update is update else self._prepared
+        return table_view.build(update, query, self.choices.sort, previous)
 
     def _show(self, view: TableView) -> None:
         self.view = view

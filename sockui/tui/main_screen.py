@@ -21,7 +21,7 @@ from sockui.tui.filter_bar import FilterBar
 from sockui.tui.live_screen import LiveScreen
 from sockui.tui.sockets import SocketRows
 from sockui.tui.table import Table
-from sockui.view import query, table_view
+from sockui.view import query
 from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.query import Query
 
@@ -82,7 +82,7 @@ class MainScreen(LiveScreen):
             return
         if self.poll is None or self.poll.update is None:
             return
-        view = table_view.build(self.poll.update, typed, self.choices.sort, self.view)
+        view = self.built(self.poll.update, typed)
         if len(view.rows):
             self.choices.filter = typed
             self._show(view)

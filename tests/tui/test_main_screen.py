@@ -14,6 +14,7 @@ from sockui.config import Config
 from sockui.model import Owner, Snapshot, State
 from sockui.tui.app import SockuiApp
 from sockui.tui.pane import Pane
+from sockui.view import table_view
 from sockui.view.format import moment
 from tests.tui.scenes import PROCESSES, Replay, Start, diagnosis, process, snapshot, sock
 
@@ -77,6 +78,15 @@ async def test_nothing_moves_under_a_finger(start: Start) -> None:
         assert screen.lines("#sockets") == before
         screen.app.main.finger_off()
         await screen.pilot.pause()
+        assert "CLOSE_WAIT" in screen.lines("#sockets")[1]
+
+
+async def test_a_key_shows_what_a_poll_has_put_in_order(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start(snapshot(10, sock(5), sock(6))) as screen:
+        await screen.pilot.press("down")
+        await screen.poll(snapshot(12, sock(1, State.CLOSE_WAIT), sock(5), sock(6)))  # waits for the finger
+        monkeypatch.delattr(table_view, "_ordered")  # it took long: on a busy host a key would wait for it
+        await screen.press("slash", *":10001")
         assert "CLOSE_WAIT" in screen.lines("#sockets")[1]
 
 

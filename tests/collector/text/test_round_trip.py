@@ -17,7 +17,7 @@ from sockui.collector.namespace import enter_namespace
 from sockui.collector.text import TextSnapshot, read_text
 from sockui.lab.run import Lab
 from sockui.model import Known, Protocol, Snapshot, State
-from sockui.tracker import identities
+from sockui.model.identity import identities
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="making network namespaces needs root")]
 
