@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 
+_MEMORY = "free some, or raise the limit (ulimit -v, memory.max of the cgroup)"
+
 
 def lacking(error: BaseException | None) -> str:
     """What this host or its limits did not give to sockui, and the cure; "" if the error is of another kind."""
@@ -16,7 +18,9 @@ def lacking(error: BaseException | None) -> str:
         said = str(error)
         code = error.errno if isinstance(error, OSError) else None
         if isinstance(error, MemoryError) or code == errno.ENOMEM or "failed to map segment" in said:  # a library
-            return "there is not enough memory; free some, or raise the limit (ulimit -v, memory.max of the cgroup)"
+            return f"there is not enough memory; {_MEMORY}"
+        if isinstance(error, SystemError) and "without exception set" in said:  # it had no room for a MemoryError
+            return f"Python broke off, as it does when memory runs out; {_MEMORY}"
         if code in (errno.EMFILE, errno.ENFILE):
             return f"no file can be opened: {os.strerror(code)}; raise the limit (ulimit -n, sysctl fs.file-max)"
         if isinstance(error, RuntimeError) and "new thread" in said:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -469,9 +470,12 @@ def test_too_little_memory_is_said_in_a_sentence(mebibytes: int, port: int) -> N
         assert (done.returncode, done.stdout) == (1, ""), (
             "a library of numpy ends the program before Python hears of it"
         )
+    elif done.returncode == 1 and re.search("SystemError|lost sys.stderr", done.stderr):
+        assert done.stdout == "", "the interpreter itself loses its MemoryError, about one time in a hundred"
     else:
         assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr.startswith("sockui: there is not enough memory; free some, or raise the limit")
+        said = "there is not enough memory|Python broke off, as it does when memory runs out"
+        assert re.match(f"sockui: ({said}); free some, or raise the limit", done.stderr)
         assert done.stderr.count("\n") == 1
 
 
@@ -590,6 +594,7 @@ def test_a_screen_that_was_stopped_shows_what_is_now(server: socket.socket, port
     try:
         ui.wait("1 match")
         os.kill(ui.child.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, ui.child.pid, os.WSTOPPED | os.WNOWAIT)
         with socket.create_connection(("127.0.0.1", port)), server.accept()[0]:
             os.kill(ui.child.pid, signal.SIGCONT)
             assert "ESTABLISHED" in ui.wait("2 match")

@@ -148,6 +148,26 @@ def test_root_of_a_user_namespace_with_its_own_network_sees_that_alone(connectio
     assert listed(("unshare", "--user", "--map-root-user", "--net"), near(connection))["sockets"] == []
 
 
+IN_A_USER_NAMESPACE = """
+import ctypes, os, sys
+from pathlib import Path
+from sockui.statefile import append
+outside = os.geteuid()
+assert ctypes.CDLL(None).unshare(0x10000000) == 0  # CLONE_NEWUSER
+Path("/proc/self/uid_map").write_text(f"0 {outside} 1")
+print(os.geteuid(), append("a.log", "line", Path(sys.argv[1])))
+"""
+
+
+def test_root_of_a_user_namespace_keeps_its_files_where_they_belong(reachable: Path) -> None:
+    home = reachable / "home"  # the directories above are the host's root's, who has no number in there
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    command = [*NOBODY, sys.executable, "-c", IN_A_USER_NAMESPACE, str(home / "state")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.stdout.split(), done.stderr) == (["0", f"{home}/state/a.log"], "")
+
+
 # --- only looking -----------------------------------------------------------------------------------------------------
 
 CALLS = "%process,%network,openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,kill,tgkill,pidfd_send_signal"

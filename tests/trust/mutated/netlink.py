@@ -348,22 +348,36 @@ class Conversation:
 
     def case(self, random: Random) -> None:
         protocol = random.choice(list(Protocol))
+        whole = random.random() < 0.5  # every message as the kernel sent it; only what comes between is odd
         sent = 0
+        tries: list[list[bytes]] = []
 
         def play(sequence: int) -> list[bytes | int]:
             nonlocal sent
-            messages = [*mutated(self.messages[protocol], random), last(random.choice((0, 0, 0, 2)))]
+            real = self.messages[protocol]
+            tries.append(random.choices(real, k=random.randint(1, 30)) if whole else mutated(real, random))
+            messages = [*tries[-1], last(random.choice((0, 0, 0, 2)))]
             number = struct.pack("=I", sequence)
-            messages = [each[:8] + number + each[12:] if random.random() < 0.98 else each for each in messages]
+            share = 1 if whole else 0.98
+            messages = [each[:8] + number + each[12:] if random.random() < share else each for each in messages]
             answers = list(datagrams(messages, random))
             sent += sum(len(each) for each in answers if isinstance(each, bytes))
             return answers
 
         self._diag._socket = Kernel(play)  # type: ignore[assignment]
         decoder = inet_diag.Decoder(0)
+        complete = False
         with contextlib.suppress(NetlinkError):
             self._diag.dump(socket.AF_INET, protocol, decoder, inet_diag.ALL_STATES)
+            complete = True
         assert len(decoder) <= sent / inet_diag.BODY
+        if whole:
+            rows = decoder.rows()
+            told = {alone(each, protocol)[:2] for messages in tries for each in messages}
+            assert {(int(row["cookie"]), row.tobytes()) for row in rows} <= told, "no row that was not sent"
+            assert decoder.malformed == 0
+            if complete:
+                assert {alone(each, protocol)[0] for each in tries[-1]} <= set(rows["cookie"].tolist()), "all of a dump"
 
 
 class Hearing:
@@ -378,9 +392,12 @@ class Hearing:
 
     def case(self, random: Random) -> None:
         reader = EndingReader({})
-        played = {
-            protocol: list(datagrams(mutated(messages, random), random)) for protocol, messages in self.messages.items()
+        whole = random.random() < 0.5  # every message as the kernel sent it
+        told = {
+            protocol: random.choices(messages, k=random.randint(1, 30)) if whole else mutated(messages, random)
+            for protocol, messages in self.messages.items()
         }
+        played = {protocol: list(datagrams(messages, random)) for protocol, messages in told.items()}
         for protocol, each in played.items():
             kernel: Any = Kernel(lambda _: [])  # never sent to
             kernel.answers = each[::-1]
@@ -392,6 +409,10 @@ class Hearing:
             heard = reader.drain()
             assert len(heard.sockets) == len(heard.facts) <= sent / inet_diag.BODY
             assert heard.lost >= 0
+            if whole:
+                ended = {alone(each, protocol)[0] for protocol, messages in told.items() for each in messages}
+                assert set(heard.sockets["cookie"].tolist()) <= ended, "no ending that was not told"
+                assert heard.lost or len(heard.sockets) == len(ended), "all of them, or it says that some are lost"
             judged = settled(heard, random.choice((None, before)), after, random.choice((None, 0.0)))
             assert len(judged.facts) == len(heard.facts)
 

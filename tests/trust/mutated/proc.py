@@ -107,7 +107,7 @@ class Proc:
             broken.append(path)
             self._break(path, pid, name, random)
         try:
-            self._read(hidden=random.random() < 0.2)
+            self._read()
         finally:
             for path in broken:
                 pid_part = path.relative_to(self._root).parts[:1]
@@ -158,7 +158,7 @@ class Proc:
         else:
             path.write_bytes(damaged(path.read_bytes(), random, [*ODD, *COMMS]))
 
-    def _read(self, *, hidden: bool) -> None:
+    def _read(self) -> None:
         root = str(self._root)
         table = ProcessTable(root)
         resolver = OwnerResolver(table, root)
