@@ -17,7 +17,7 @@ from sockui.collector.processes import user_name
 from sockui.model import How, Known, Owner, Process, Protocol, State, Timer, state_name
 from sockui.tracker import Life, Update
 from sockui.view import format as fmt
-from sockui.view.column import Mask, Words, everywhere, has, nulls
+from sockui.view.column import Mask, Words, each, everywhere, has, nulls
 
 FIN_RECEIVED = (State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING)
 UNCONN = 12  # code of UDP's CLOSE, after the last State
@@ -201,15 +201,15 @@ def owner_texts(update: Update) -> list[str]:
     """``name/pid``, or why there is no process."""
     sockets, no_process = update.sockets, no_process_words(update)
     processes = update.snapshot.processes
-    texts = []
-    for owner, pid in zip(sockets["owner"].tolist(), sockets["pid"].tolist(), strict=True):
+
+    def told(owner: int, pid: int) -> str:
         if pid <= 0:
-            texts.append(no_process.get(owner, "-"))
-            continue
+            return no_process.get(Owner(owner), "-")
         process = processes.get(pid)
         text = f"{fmt.escape(process.name) if process else '?'}/{pid}"
-        texts.append(f"{text} {NOT_ACCEPTED}" if owner == Owner.LISTENER else text)
-    return texts
+        return f"{text} {NOT_ACCEPTED}" if owner == Owner.LISTENER else text
+
+    return each(told, sockets["owner"].tolist(), sockets["pid"].tolist())
 
 
 def fit_owner(text: str, room: int) -> str:
@@ -256,10 +256,9 @@ def queue_texts(field: str) -> Callable[[Update], list[str]]:
     def texts(update: Update) -> list[str]:
         listens = (update.sockets["state"] == State.LISTEN).tolist()
         values = nulls(update.sockets[field].tolist(), has(update, Known.QUEUES))
-        return [
-            "" if value is None else str(value) if listen else fmt.size(value)
-            for value, listen in zip(values, listens, strict=True)
-        ]
+        return each(
+            lambda value, listen: "" if value is None else str(value) if listen else fmt.size(value), values, listens
+        )
 
     return texts
 
@@ -286,7 +285,7 @@ def age_texts(update: Update) -> list[str]:
     """Intervals as ``format.age`` writes them; that we have watched for less than a minute is no news."""
     watched = update.ages["source"] == AgeSource.FIRST_SEEN
     least = np.where(watched, update.ages["min_ms"] // 60_000 * 60_000, update.ages["min_ms"])
-    return [fmt.age(*pair) for pair in zip(least.tolist(), update.ages["max_ms"].tolist(), strict=True)]
+    return each(fmt.age, least.tolist(), update.ages["max_ms"].tolist())
 
 
 def age_json(update: Update) -> list[Any]:
@@ -327,7 +326,7 @@ def addresses(side: str) -> Callable[[Update], list[Any]]:
 
     def json(update: Update) -> list[Any]:
         fields = (update.sockets[f"{side}_high"], update.sockets[f"{side}_low"], update.sockets["family"])
-        texts = [fmt.address(*row) for row in zip(*(field.tolist() for field in fields), strict=True)]
+        texts = each(fmt.address, *(field.tolist() for field in fields))
         return nulls(texts, has_end(side)(update))
 
     return json
