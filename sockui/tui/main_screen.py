@@ -74,6 +74,7 @@ class MainScreen(LiveScreen):
     @on(FilterBar.Changed)
     def _typed(self, event: FilterBar.Changed) -> None:
         """Apply what is typed so far. What is wrong or matches nothing yet leaves the last good view."""
+        self.on_key()  # the line has kept the key to itself
         bar = self.query_one(FilterBar)
         try:
             typed = query.compile(event.text)

@@ -38,9 +38,11 @@ def _alternating(*keys: str, before: str = "", after: str = "") -> Callable[[Pro
 
 
 def _typing(program: Program) -> list[float]:
-    program.press("/")
-    times = [_press(program, character) for character in _TYPED]
-    program.press("\x1b")
+    times: list[float] = []
+    while len(times) < PRESSES:
+        program.press("/")
+        times += [_press(program, character) for character in _TYPED]
+        program.press("\x1b")
     return times
 
 

@@ -63,9 +63,12 @@ def measure(scene: Scene) -> Iterator[Line]:
 
 
 def measure_churn(scene: Scene) -> Iterator[Line]:
-    """After the warm-up beside the end, of some seconds each."""
+    """After the warm-up beside the end, of some seconds each.
+
+    The short one is not judged: unused memory is given back once a minute (``sockui.poller.HOLES``).
+    """
     scene.crowd.enter()
-    seconds = LONG if scene.long else SHORT
+    seconds, at_most = (LONG, GROWTH) if scene.long else (SHORT, None)
     with Program(_COMMAND) as program:
         program.wait_for(NAME.encode())
         _churn(scene, program, _WARM_UP)
@@ -77,7 +80,7 @@ def measure_churn(scene: Scene) -> Iterator[Line]:
         scene.crowd.sockets,
         "MiB",
         Spread.of(last),
-        (Beside.paired(f"after {_WARM_UP:g} s of warm-up", last, first, GROWTH),),
+        (Beside.paired(f"after {_WARM_UP:g} s of warm-up", last, first, at_most),),
         profile=f"{len(samples)} samples, the least {min(samples):.1f} MiB, the most {max(samples):.1f} MiB",
     )
 

@@ -10,6 +10,11 @@ _KEYS = (
     "With polling paused the rest is the key's own work, most of it Textual's styles, layout and paint, which take as "
     "long at 100 sockets; what is above that is waiting for the poll's thread."
 )
+_ALL_ROWS = (
+    "With polling paused the rest is the key's own work: Textual's styles, layout and paint, which take as long at 100 "
+    "sockets, and going once through all rows to filter, turn or count them, and to find what belongs to the selected "
+    "one; what is above that is waiting for the poll's thread."
+)
 
 REASONS: dict[str, str] = {
     "idle: CPU, 2 s interval": (
@@ -27,8 +32,8 @@ REASONS: dict[str, str] = {
     "cold: to the full table, owners named": "Starting Python and importing is paid before the first request.",
     "keys: cursor down": _KEYS,
     "keys: page down and up": _KEYS,
-    "keys: reverse the sort": _KEYS,
-    "keys: a letter of a filter": _KEYS,
-    "keys: switch the view": _KEYS,
-    "keys: fold and unfold the tree": _KEYS,
+    "keys: reverse the sort": _ALL_ROWS,
+    "keys: a letter of a filter": _ALL_ROWS,
+    "keys: switch the view": _ALL_ROWS,
+    "keys: fold and unfold the tree": _ALL_ROWS,
 }

@@ -90,6 +90,17 @@ async def test_a_key_shows_what_a_poll_has_put_in_order(start: Start, monkeypatc
         assert "CLOSE_WAIT" in screen.lines("#sockets")[1]
 
 
+async def test_nothing_moves_while_a_filter_is_typed(start: Start) -> None:
+    async with start(snapshot(10, sock(5), sock(6))) as screen:
+        await screen.press("slash")
+        await screen.pilot.press(*"tcp")
+        await screen.poll(snapshot(12, sock(1, State.CLOSE_WAIT), sock(5), sock(6)))
+        assert "CLOSE_WAIT" not in "".join(screen.lines("#sockets"))
+        screen.app.main.finger_off()
+        await screen.pilot.pause()
+        assert "CLOSE_WAIT" in screen.lines("#sockets")[1]
+
+
 async def test_typing_a_filter_narrows_at_once_and_a_typo_keeps_the_last_good_view(start: Start) -> None:
     async with start(snapshot(10, *TWO)) as screen:
         await screen.press("slash", *"nginx")
