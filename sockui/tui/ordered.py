@@ -45,7 +45,8 @@ class OrderedApp(App[int]):
         event = self._typed.popleft()
         first = self._first(event)
         await super().on_event(event)
-        self._follow([each for each in (first.ancestors_with_self if first else ()) if each is not self])
+        way = [each for each in (first.ancestors_with_self if first else ()) if each is not self]
+        self._follow(way * 2)  # again, behind what it made one of them send on: Enter has a filter close its line
 
     def _first(self, event: events.Event) -> Any:
         """The widget that an event is forwarded to."""

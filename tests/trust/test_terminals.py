@@ -8,6 +8,7 @@ import os
 import random
 import re
 import select
+import socket
 import stat
 import subprocess
 import sys
@@ -300,6 +301,17 @@ def test_keys_that_come_in_one_burst_do_what_they_do_one_by_one(line: Open) -> N
     ui.send("\x1b")
     ui.wait("q quit")
     clean_end(ui)
+
+
+def test_a_key_behind_enter_is_no_letter_of_the_filter(line: Open) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ui = line()
+        ui.wait("every")
+        os.write(ui.child.fileno(), f"/sport = :{server.getsockname()[1]}\rr".encode())
+        ui.wait("What to do")
+        ui.send("\x1b")
+        ui.wait(lambda text: "What to do" not in text and "q quit" in text)
+        clean_end(ui)
 
 
 def test_clicks_beside_the_palette_close_no_more_than_it(line: Open) -> None:
