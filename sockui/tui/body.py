@@ -14,10 +14,11 @@ from sockui.tui import findings, paragraphs, wording
 from sockui.tui.choices import Choices
 from sockui.tui.findings import FindingRows
 from sockui.tui.news import News
-from sockui.tui.pane import Pane, Paragraph
+from sockui.tui.pane import Pane
 from sockui.tui.processes import ProcessRows
 from sockui.tui.sockets import SocketRows
 from sockui.tui.table import Table
+from sockui.tui.wrapping import Paragraph
 from sockui.view import findings as said
 from sockui.view import process_tree
 from sockui.view.diagram import diagram

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from textual.binding import Binding
 
 from sockui import __version__
-from sockui.tui.pane import Paragraph
 from sockui.tui.wording import key_name
+from sockui.tui.wrapping import Paragraph
 from sockui.view import query
 from sockui.view.columns import COLUMNS, SCREEN
 

@@ -19,8 +19,9 @@ from sockui.knowledge.topics import Topic
 from sockui.tui.bar import Bar, Word
 from sockui.tui.hinted_screen import HintedScreen, keys
 from sockui.tui.library import Library
-from sockui.tui.pane import Pane, Paragraph
+from sockui.tui.pane import Pane
 from sockui.tui.table import Cell, Heading, Rows, Table
+from sockui.tui.wrapping import Paragraph
 from sockui.view import topic_search
 from sockui.view.topic_search import Hit
 

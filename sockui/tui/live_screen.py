@@ -54,7 +54,7 @@ class LiveScreen(Screen[None]):
         self._undecided = config.view == AUTO and not chosen.text
         self._finger_on = False
         self._prepared: TableView | None = None  # of the last poll, as it was wanted when that was made
-        self._waiting: tuple[Poll, TableView] | None = None
+        self._waiting = False  # a poll came while a finger was on the keys
         self._note = ""
         self._announced = ""
         self._shows_rate = config.slow
@@ -104,7 +104,7 @@ class LiveScreen(Screen[None]):
         return view
 
     def take(self, poll: Poll, view: TableView | None) -> None:
-        """Show a poll; ``view`` was built for what was wanted when the poll was made."""
+        """Show a poll, or keep it until no finger is on the keys; ``view`` was built for what was wanted before."""
         if not self.body.ready:
             self.call_later(self.take, poll, view)
             return
@@ -117,12 +117,9 @@ class LiveScreen(Screen[None]):
             return
         self._prepared = view
         if self.view is not None and self._finger_on:
-            self._waiting = (poll, view)
-            return
-        if view.query != self.choices.filter or view.sort != self.choices.sort:
+            self._waiting = True
+        else:
             self.build()
-            return
-        self._show(view)
 
     def expect_poll(self) -> None:
         """Say in the first line that what is shown is old if no poll comes for long from now on."""
@@ -140,12 +137,12 @@ class LiveScreen(Screen[None]):
         """No key was pressed for a while: what waited may be shown."""
         self._finger_on = False
         self._quiet.pause()
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self.take(*waiting)
+        waiting, self._waiting = self._waiting, False
+        if waiting:
+            self.build()
 
     def build(self) -> None:
-        """Filter and sort the last update again, because the person asked for it."""
+        """Show the last update, filtered and sorted as is wanted now."""
         if self.poll is None or self.poll.update is None:
             return
         self._show(self.built(self.poll.update, self.choices.filter))

@@ -66,7 +66,7 @@ class MainScreen(LiveScreen):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        update = self.view.update if self.view is not None else None
+        update = self.poll.update if self.poll is not None else None
         self.run_worker(partial(query.prepare, update), thread=True)  # there before the first letter is typed
         self._before_typing = self.choices.filter
         self.query_one(FilterBar).open(self.choices.filter.text)

@@ -1,14 +1,12 @@
-"""Text to read: wrapped, scrolled, repainted line by line; where it names a topic, that can be followed.
+"""Text to read: scrolled, repainted line by line; where it names a topic, that can be followed.
 
-Owns wrapping, scrolling and the keys for links. Must not know what the text says, nor open anything (what is followed
+Owns scrolling and the keys for links. Must not know what the text says, nor open anything (what is followed
 is posted); it never interprets markup.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from rich.cells import cell_len
@@ -22,56 +20,16 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from sockui.tui.links import Line, Links, Place, Span
+from sockui.tui.links import Line, Links, Place
+from sockui.tui.wrapping import Paragraph, plain, wrap
 from sockui.view.format import fit
 
 if TYPE_CHECKING:
     from sockui.knowledge.topics import Topic
 
 
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """A piece of text that is wrapped to the pane's width."""
-
-    text: str
-    style: str = ""
-    lead: str = ""  # stands before the first line; the others are indented as far
-    lead_style: str = "dim"
-    verbatim: bool = False  # broken anywhere at the edge, spaces kept: commands and tables
-    spans: tuple[Span, ...] = ()  # instead of ``text``: one line, cut at the edge
-    anchor: int = -1  # the step that this paragraph belongs to, for a cursor; -1 none
-
-
 Position: TypeAlias = "tuple[int, Place | None]"
 """How far a pane is scrolled, in lines, and its chosen link."""
-
-
-def wrap(paragraphs: Sequence[Paragraph], width: int) -> list[Line]:
-    """Lay paragraphs out in lines of at most ``width`` cells."""
-    lines: list[Line] = []
-    width = max(width, 8)
-    for paragraph in paragraphs:
-        if paragraph.spans:
-            lines.append((paragraph.spans, paragraph.anchor))
-            continue
-        indent = " " * cell_len(paragraph.lead)
-        room = max(width - len(indent), 8)
-        if paragraph.verbatim:
-            pieces = [
-                line[at : at + room] for line in paragraph.text.split("\n") for at in range(0, max(len(line), 1), room)
-            ]
-        else:
-            pieces = textwrap.wrap(paragraph.text, room, break_on_hyphens=False) or [""]
-        for number, piece in enumerate(pieces):
-            lead = paragraph.lead if number == 0 else indent
-            lines.append((((lead, paragraph.lead_style), (piece, paragraph.style)), paragraph.anchor))
-    return lines
-
-
-def plain(paragraphs: Sequence[Paragraph], width: int = 78) -> str:
-    """Lay paragraphs out as text without styles."""
-    lines = ("".join(text for text, _ in spans).rstrip() for spans, _ in wrap(paragraphs, width))
-    return "\n".join(lines)
 
 
 def _changed(old: tuple[Line, bool], new: tuple[Line, bool], width: int) -> tuple[int, int]:

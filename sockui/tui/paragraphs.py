@@ -12,7 +12,7 @@ from sockui.knowledge import words
 from sockui.model import Coverage, State, state_name
 from sockui.tui import timeline as drawing
 from sockui.tui.links import Span
-from sockui.tui.pane import Paragraph
+from sockui.tui.wrapping import Paragraph
 
 if TYPE_CHECKING:
     from sockui.actions import Outcome, Plan
@@ -79,9 +79,9 @@ def _block(block: Block, room: int, style: str) -> list[Paragraph]:
             return [Paragraph(block.text, lead="• "), *(Paragraph(below, lead="    ") for below in block.below)]
         case "command":
             effects = [_effect(effect) for effect in block.below]
-            return [Paragraph(block.text, "command", lead="    $ ", verbatim=True), *effects]
+            return [Paragraph(block.text, "command", lead="    $ "), *effects]
         case "table":
-            return [Paragraph(block.text, verbatim=True)]
+            return [Paragraph(block.text, breaks="edge")]
     return [Paragraph(block.text, style)]
 
 
@@ -223,7 +223,7 @@ def _command(step: Step, anchor: int = -1) -> list[Paragraph]:
     if step.command is None:
         return []
     return [
-        Paragraph(step.command, "command", lead="    $ ", verbatim=True, anchor=anchor),
+        Paragraph(step.command, "command", lead="    $ ", breaks="shell", anchor=anchor),
         _effect(step.effect, anchor),
     ]
 

@@ -14,7 +14,8 @@ from textual.message import Message
 
 from sockui.tui.bar import Bar, Word
 from sockui.tui.hinted_screen import HintedScreen, keys
-from sockui.tui.pane import Pane, Paragraph
+from sockui.tui.pane import Pane
+from sockui.tui.wrapping import Paragraph
 
 
 class TextScreen(HintedScreen):

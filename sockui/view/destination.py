@@ -17,7 +17,8 @@ from sockui.view.facts import Facts
 from sockui.view.format import address, count, endpoint
 from sockui.view.page import Block, Section, command, point, section, text
 from sockui.view.port import Endpoint
-from sockui.view.remedy import from_outside, quote
+from sockui.view.remedy import from_outside
+from sockui.view.shell import quote
 
 
 def destination(update: Update, wanted: Endpoint) -> tuple[Section, ...]:

@@ -21,8 +21,9 @@ from sockui.view.facts import Facts
 from sockui.view.finding_facts import FindingFacts, conditions, forecast_text, trend_text, where
 from sockui.view.format import address, endpoint, escape
 from sockui.view.markdown import code
-from sockui.view.remedy import commands, fill, for_runtime, from_outside, in_order, quote, steps
+from sockui.view.remedy import commands, fill, for_runtime, from_outside, in_order, steps
 from sockui.view.runtime import runtime_words, theme_of
+from sockui.view.shell import quote
 from sockui.view.step import Step
 
 _EVIDENCE_COPIED = 8

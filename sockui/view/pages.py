@@ -18,7 +18,8 @@ from sockui.model import Host
 from sockui.view import settings
 from sockui.view.format import did_you_mean, escape
 from sockui.view.page import Block, Page, Section, command, fact, point, section, text
-from sockui.view.remedy import fill, quote
+from sockui.view.remedy import fill
+from sockui.view.shell import quote
 
 LINUX = "linux"
 

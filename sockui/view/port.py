@@ -35,7 +35,8 @@ from sockui.view.evidence import HOLDERS_SHOWN, at_most, knows, number
 from sockui.view.facts import Facts
 from sockui.view.format import address, count, endpoint, escape, local_endpoint
 from sockui.view.page import Block, Section, command, fact, point, section, text
-from sockui.view.remedy import from_outside, quote
+from sockui.view.remedy import from_outside
+from sockui.view.shell import quote
 
 LISTED = 8  # listeners and bound sockets that have a line each
 _BOUND_LISTED_SINCE = [6, 7]  # the kernel that lists bound TCP sockets: bit 13 of the states, inet_diag.ALL_STATES

@@ -1,8 +1,8 @@
 """What to do about one socket: steps from the least to the most harmful, as commands to paste, and what not to do.
 
-Owns the filling in and quoting of commands. Must not run anything, and writes no command with a hole: what
-is missing is replaced by what would make it known. A command is meant to be pasted where sockui was started, so what
-asks the network stack says which network namespace is meant.
+Owns the filling in of commands. Must not run anything, and writes no command with a hole: what is missing is replaced
+by what would make it known. A command is meant to be pasted where sockui was started, so what asks the network stack
+says which network namespace is meant.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from sockui.diagnosis.situations import Situation
 from sockui.knowledge import words
 from sockui.model import Owner, Process, Protocol
 from sockui.tracker import Life, Update
+from sockui.view import shell
 from sockui.view.facts import Facts
-from sockui.view.format import endpoint, escape
+from sockui.view.format import endpoint
 from sockui.view.runtime import runtime_words, theme_of, tools_for
 from sockui.view.settings import Values
 from sockui.view.step import Step
@@ -135,7 +136,7 @@ def commands(facts: Facts) -> dict[str, str]:
     if facts.listening_pid:
         known["listener_pid"] = str(facts.listening_pid)
     if facts.unit:
-        known["unit"] = quote(facts.unit)
+        known["unit"] = shell.quote(facts.unit)
     if facts.process and facts.process.fd_limit:
         known["fd_limits"] = fd_limits(facts.process.fd_limit * 2, facts.process.fd_limit_hard)
     return known
@@ -152,19 +153,17 @@ def from_outside(command: str, namespace: str) -> str:
     ``namespace`` is that of :class:`Host`. What does not depend on the network namespace stays as it is. nsenter(1),
     because ``ip netns exec`` mounts a new /sys, in which ``ss -e`` no longer finds the cgroups and says so.
     """
-    if not namespace or (command.split(" ")[0] not in _OF_NAMESPACE and _NAMESPACE_FILES not in command):
+    if not namespace:
         return command
-    which = f"-t {namespace} -n" if namespace.isdecimal() else f"--net={quote(f'/run/netns/{namespace}')}"
-    what = f"sh -c {quote(command)}" if set("|;") & set(command) else command
-    return f"nsenter {which} {what}"
+    which = f"-t {namespace} -n" if namespace.isdecimal() else f"--net={shell.quote(f'/run/netns/{namespace}')}"
+    return "".join(
+        f"{lead}nsenter {which} {part}" if _asks_the_stack(part) else lead + part for lead, part in shell.parts(command)
+    )
 
 
-def quote(text: str) -> str:
-    """Quote one word for bash and zsh; what cannot be shown, or would end a code span, becomes escapes that mean it."""
-    if escape(text) == text and "`" not in text:
-        return shlex.quote(text)
-    raw = text.encode("utf-8", "surrogateescape")
-    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\`" else f"\\x{b:02x}" for b in raw) + "'"
+def _asks_the_stack(command: str) -> bool:
+    """Whether what a command says depends on the network namespace in which it runs."""
+    return command.split(" ")[0] in _OF_NAMESPACE or _NAMESPACE_FILES in command
 
 
 def _bracket(host: str) -> str:

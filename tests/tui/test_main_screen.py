@@ -11,6 +11,7 @@ import pytest
 
 from sockui.clipboard import Clipboard
 from sockui.config import Config
+from sockui.errors import NetlinkError
 from sockui.model import Owner, Snapshot, State
 from sockui.tui.app import SockuiApp
 from sockui.tui.pane import Pane
@@ -283,16 +284,14 @@ async def test_names_from_outside_stay_text(start: Start) -> None:
         assert any(r"[/x]\e" in line for line in screen.lines("#sockets"))
 
 
-async def test_a_failed_poll_keeps_what_was_there_and_says_so(start: Start) -> None:
+def fail() -> Snapshot:
+    raise NetlinkError("the kernel did not answer within 5 s")
+
+
+async def test_a_failed_poll_keeps_what_was_there_and_says_so(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     async with start(snapshot(10, *TWO)) as screen:
         before = screen.lines("#sockets")
-
-        def fail() -> None:
-            from sockui.errors import NetlinkError
-
-            raise NetlinkError("the kernel did not answer within 5 s")
-
-        screen.app.poller._collector.collect = fail  # type: ignore[assignment,method-assign]
+        monkeypatch.setattr(screen.app.poller._collector, "collect", fail)
         screen.app.poller.tick()
         await screen.pilot.pause()
         assert screen.lines("#sockets") == before
@@ -301,6 +300,22 @@ async def test_a_failed_poll_keeps_what_was_there_and_says_so(start: Start) -> N
         assert f"AS OF {moment(1.7e9 + 10)[11:]}: polls fail" in screen.bar("#top"), (
             "which no length of the reason hides"
         )
+
+
+async def test_a_failed_poll_is_not_forgotten_for_a_good_one_that_waited(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(snapshot(10, sock(5))) as screen:
+        await screen.pilot.press("down")
+        await screen.poll(snapshot(12, sock(1, State.CLOSE_WAIT), sock(5)))  # waits for the finger
+        monkeypatch.setattr(screen.app.poller._collector, "collect", fail)
+        screen.app.poller.tick()
+        await screen.pilot.pause()
+        screen.app.main.finger_off()
+        await screen.pilot.pause()
+        assert "CLOSE_WAIT" in screen.lines("#sockets")[1]
+        assert f"AS OF {moment(1.7e9 + 12)[11:]}: polls fail" in screen.bar("#top")
+        assert "the kernel did not answer within 5 s" in screen.bar("#status")
 
 
 async def test_a_poll_that_does_not_come_back_is_said_in_the_first_line(tmp_path: Path) -> None:

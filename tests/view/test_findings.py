@@ -137,7 +137,7 @@ def test_a_command_that_asks_the_network_stack_enters_the_namespace_it_is_about(
             pytest.fail(step.command)
     (by_peer,) = [step for step in said.steps if step.text.startswith("Its CLOSE_WAIT sockets by peer")]
     assert by_peer.command is not None
-    assert by_peer.command.startswith("nsenter --net=/run/netns/blue sh -c ")
+    assert by_peer.command.startswith("nsenter --net=/run/netns/blue ss ")
     assert by_peer.effect == "reads, needs root"
     for step in said.steps:
         assert subprocess.run(["bash", "-n", "-c", step.command or ""], check=False).returncode == 0
