@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from sockui.model import Snapshot
 from sockui.tracker import Life, Update
 from sockui.view import format as fmt
-from sockui.view.column import Column, take
+from sockui.view.column import Column, each, take
 from sockui.view.columns import COLUMNS
 from sockui.view.layout import GAP, default_columns, layout
 from sockui.view.markdown import code
@@ -151,8 +151,7 @@ def _write_table(view: TableView, out: TextIO, columns: Sequence[Column], width:
         if not width and column is columns[-1]:  # nothing comes after it
             return [text or "-" for text in texts]
         unknown = "" if width else "-"
-        cells = {text: column.cell(text or unknown, room) for text in set(texts)}  # most columns hold few texts
-        return [cells[text] for text in texts]
+        return each(lambda text: column.cell(text or unknown, room), texts)
 
     titles = [column_of(column, room, [column.title])[0] for column, room in laid_out]
     out.write(gap.join(titles).rstrip() + "\n")

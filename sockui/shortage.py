@@ -19,7 +19,7 @@ def lacking(error: BaseException | None) -> str:
         code = error.errno if isinstance(error, OSError) else None
         if isinstance(error, MemoryError) or code == errno.ENOMEM or "failed to map segment" in said:  # a library
             return f"there is not enough memory; {_MEMORY}"
-        if isinstance(error, SystemError) and "without exception set" in said:  # it had no room for a MemoryError
+        if isinstance(error, SystemError) and "without" in said and "exception" in said:  # it had no room for one
             return f"Python broke off, as it does when memory runs out; {_MEMORY}"
         if code in (errno.EMFILE, errno.ENFILE):
             return f"no file can be opened: {os.strerror(code)}; raise the limit (ulimit -n, sysctl fs.file-max)"

@@ -99,7 +99,8 @@ bounds contradict there, the new ones count. In all others the socket has stayed
 class Tracker:
     """Remembers the previous poll and puts the next one beside it.
 
-    ``linger`` is how long, in seconds, an ended socket stays in the updates; it rests where ``give_way`` says so.
+    ``linger`` is how long, in seconds, an ended socket stays in the updates. ``give_way`` is asked between the parts of
+    an update whether to rest.
     """
 
     def __init__(self, linger: float = 5.0, give_way: GivingWay | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Identity, life and the tracker's own clock; the kernel's bounds have tests of their own."""
+"""Life and the tracker's own clock; the kernel's bounds have tests of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from sockui.ages import AgeSource
 from sockui.model import Coverage, Holders, Host, Known, Protocol, Snapshot, SocketArray, State, empty_sockets
-from sockui.model.identity import identities
 from sockui.model.sockets import appended, joined, layout
 from sockui.tracker import Life, Tracker, Update
 
@@ -199,24 +198,6 @@ def test_the_path_that_was_seen_is_kept() -> None:
         update = tracker.update(snapshot(100.0 + at, sock(1, state)))
 
     assert int(update.path[0]) == 0x1456
-
-
-def test_without_cookies_the_addresses_and_the_holder_are_the_name() -> None:
-    known = int(Known.QUEUES)
-    rows = np.concatenate(
-        [
-            sock(0, State.LISTEN, known=known, pid=1, fd=3),
-            sock(0, State.LISTEN, known=known, pid=1, fd=4),
-            sock(0, State.LISTEN, known=known, pid=2, fd=3),
-            sock(0, State.LISTEN, known=known, pid=1, fd=3, remote_low=1),
-            sock(0, State.ESTABLISHED, known=known, pid=1, fd=3),
-        ]
-    )
-    keys = identities(rows)
-
-    assert len(set(keys[:4].tolist())) == 4
-    assert keys[4] == keys[0], "the state is no part of the name"
-    assert (keys >= 1 << 63).all(), "no cookie can be taken for one"
 
 
 def test_on_a_host_that_is_up_for_months_the_kernels_clocks_bound_nothing_from_above() -> None:

@@ -156,7 +156,7 @@ def orphan(closed: Rows) -> NDArray[np.bool_]:
 
 
 def queue_full(listening: Rows) -> NDArray[np.bool_]:
-    """Which listeners refuse: more wait than the backlog (include/net/sock.h:sk_acceptq_is_full); (n,) bool."""
+    """Which listeners have no room: more wait than the backlog (include/net/sock.h:sk_acceptq_is_full); (n,) bool."""
     return np.asarray(has(listening, Known.QUEUES) & (listening["recv_queue"] > listening["send_queue"]))
 
 

@@ -145,7 +145,7 @@ def syn_recv(scene: Scene) -> None:
 
 
 def syn_recv_queue_full(scene: Scene) -> None:
-    """The client's ACK finds the accept queue full: it believes in a connection that the server refuses.
+    """The client's ACK finds the accept queue full: it believes in a connection that the server drops.
 
     TCP_DEFER_ACCEPT holds the handshake back just while the queue is filled.
     """

@@ -133,7 +133,7 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe(
         "syn-recv-queue-full",
-        "handshake refused, client ESTABLISHED",
+        "last ACK dropped, client ESTABLISHED",
         _S.SYN_RECV,
         "both",
         ("R15", "R16", "R18", "R03"),

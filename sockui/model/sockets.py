@@ -119,7 +119,7 @@ SOCKET = np.dtype(
         ("rcvbuf", "u4"),  # bytes
         ("sndbuf", "u4"),  # bytes
         ("wmem_queued", "u4"),  # bytes
-        ("drops", "u4"),  # packets dropped at this socket; LISTEN: SYNs and ACKs refused
+        ("drops", "u4"),  # packets dropped at this socket; LISTEN: SYNs and ACKs for which there was no room
         # --- tcp_info (include/uapi/linux/tcp.h), without the tcpi_ prefix, in its order ---------------
         ("ca_state", "u1"),
         ("retransmits", "u1"),  # u8, wraps; for a mini SYN_RECV idiag_retrans

@@ -35,7 +35,7 @@ def measure(scene: Scene) -> Iterator[Line]:
             begun, before = time.monotonic(), [program.cpu_seconds() for program in programs]
             time.sleep(_WINDOW)  # the time that is measured
             seconds = time.monotonic() - begun
-            programs[0].has_polled(before[0], seconds // INTERVAL)
+            programs[0].has_polled(before[0], seconds // INTERVAL, scene.crowd.sockets)
             for program, started, shares in zip(programs, before, used, strict=True):
                 shares.append(100 * (program.cpu_seconds() - started) / seconds)
     ours = used[0]

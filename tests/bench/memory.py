@@ -32,8 +32,8 @@ def measure(scene: Scene) -> Iterator[Line]:
                 program.wait_for(NAME.encode())
             begun = [program.cpu_seconds() for program in (at_small, at_busy)]
             time.sleep(2 * _REFRESHES * max(1.0, scene.crowd.sockets / BUSY))  # intervals stretch where polls are slow
-            for program, since in zip((at_small, at_busy), begun, strict=True):
-                program.has_polled(since, _REFRESHES)
+            at_small.has_polled(begun[0], _REFRESHES, scene.small.sockets)
+            at_busy.has_polled(begun[1], _REFRESHES, scene.crowd.sockets)
             for _ in range(scene.repeats):
                 ours.append(at_busy.rss_mib())
                 theirs.append(at_small.rss_mib())

@@ -52,6 +52,8 @@ def environment() -> dict[str, str]:
 
 POLL = 0.01
 """Seconds of CPU time that no poll of sockui takes less than."""
+POLL_EACH = 3e-6
+"""And for each socket on top of that."""
 
 
 class Program:
@@ -152,10 +154,10 @@ class Program:
         self._running()
         return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
 
-    def has_polled(self, since: float, polls: float) -> None:
+    def has_polled(self, since: float, polls: float, sockets: int) -> None:
         """End the bench if the CPU time used ``since`` is too little for so many polls: standing still is no merit."""
         used = self.cpu_seconds() - since
-        if used < polls * POLL:
+        if used < polls * (POLL + sockets * POLL_EACH):
             raise SystemExit(f"{used:.3f} s of CPU time are less than {polls:.0f} polls take: polling stands still")
 
     def rss_mib(self) -> float:

@@ -20,7 +20,7 @@ from tests.trust.hostile import on_a_terminal, pasted, printed
 
 pytestmark = [pytest.mark.kernel, pytest.mark.pty]
 EVERY = 6
-"""Of the names; which ones differs from minute to minute."""
+"""Every sixth of the names; ``make trust`` takes all."""
 
 
 @pytest.fixture(scope="module")

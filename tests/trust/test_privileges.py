@@ -153,8 +153,12 @@ import ctypes, os, sys
 from pathlib import Path
 from sockui.statefile import append
 outside = os.geteuid()
-assert ctypes.CDLL(None).unshare(0x10000000) == 0  # CLONE_NEWUSER
-Path("/proc/self/uid_map").write_text(f"0 {outside} 1")
+try:
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000):  # CLONE_NEWUSER
+        raise OSError(ctypes.get_errno(), "unshare")
+    Path("/proc/self/uid_map").write_text(f"0 {outside} 1")
+except OSError as error:
+    sys.exit(f"not here: {error}")
 print(os.geteuid(), append("a.log", "line", Path(sys.argv[1])))
 """
 
@@ -165,6 +169,8 @@ def test_root_of_a_user_namespace_keeps_its_files_where_they_belong(reachable: P
     os.chown(home, 65534, 65534)
     command = [*NOBODY, sys.executable, "-c", IN_A_USER_NAMESPACE, str(home / "state")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    if done.stderr.startswith("not here: "):
+        pytest.skip(f"nobody may not make a user namespace {done.stderr.strip()}")
     assert (done.stdout.split(), done.stderr) == (["0", f"{home}/state/a.log"], "")
 
 
