@@ -32,9 +32,10 @@ REPLACED = 200  # sockets that are closed by RST and made anew in a second, besi
 INTERVAL = 1.0  # s
 WARM_UP = 180.0
 """Seconds until all is there that will be: TIME_WAIT lasts 60, and each thread's heap has met its largest poll."""
-STUCK = 10  # intervals without a paint: each brings other ages
+STUCK = 10.0  # s without a paint: each interval brings other ages
 STRETCHED = 5
 """Polls that pass from one paint to the next where they are slow: an interval is stretched to four, then comes one."""
+AROUND = 30.0  # s before a pause in which a slow poll explains it
 GROWTH = 0.05  # of the UI's memory, from the first sixth of the time to the last
 ENOUGH = 0.95  # of the turnover that is meant: the first and the last turn are not whole
 _EARLY_MS = 10  # a jiffy: what an age may lack to have grown as the clock
@@ -47,7 +48,7 @@ class Watched:
     polls: int = 0
     lost: int = 0  # intervals without a poll
     stretched: int = 0  # polls after which the interval was longer, because they took long; they say so
-    slowest: float = 0.0  # s that a poll took
+    took: list[tuple[float, float]] = field(default_factory=list)  # CLOCK_MONOTONIC s when a poll was there, s it took
     failed: list[str] = field(default_factory=list)  # polls with an error
     compared: int = 0  # ages, with those of the same socket in the same state one poll before
     wrong: list[str] = field(default_factory=list)
@@ -65,13 +66,17 @@ class Watched:
         self._began, self._next = began, poll.interval
         self.polls += 1
         self.stretched += poll.interval > INTERVAL
-        self.slowest = max(self.slowest, poll.seconds)
+        self.took.append((began + poll.seconds, poll.seconds))
         if poll.error:
             self.failed.append(poll.error)
         if poll.update is not None and poll.update is not self._last:
             if self._last is not None:
                 self._compare(self._last, poll.update)
             self._last = poll.update
+
+    def slowest(self, since: float = 0.0, until: float = float("inf")) -> float:
+        """Seconds that the slowest poll took of those that were there between two moments."""
+        return max((seconds for at, seconds in self.took if since <= at <= until), default=0.0)
 
     def _compare(self, last: Update, update: Update) -> None:
         ages, old = update.ages, last.ages
@@ -105,8 +110,9 @@ class Watched:
 
 @dataclass(frozen=True)
 class Sample:
-    """The UI's process at one moment."""
+    """The UI's process at one moment, CLOCK_MONOTONIC s."""
 
+    at: float
     mib: float
     descriptors: int
     threads: int
@@ -115,19 +121,22 @@ class Sample:
 
 def measure(seconds: float) -> Iterator[Row]:
     """Everything at full turnover."""
-    yield from soak(seconds, SOCKETS, REPLACED, WARM_UP)
+    yield from soak(seconds, SOCKETS, REPLACED, WARM_UP, STUCK)
 
 
-def soak(seconds: float, sockets: int, replaced: int, warm_up: float) -> Iterator[Row]:
-    """``seconds`` in all, ``warm_up`` of them first, on a crowd of ``sockets`` of which ``replaced`` a second end."""
+def soak(seconds: float, sockets: int, replaced: int, warm_up: float, stuck: float) -> Iterator[Row]:
+    """``seconds`` in all, ``warm_up`` of them first, on a crowd of ``sockets`` of which ``replaced`` a second end.
+
+    ``stuck``: seconds without a paint that no poll around them explains are wrong.
+    """
     if os.geteuid():
         yield Row("long runs", 0, "polls", 0, "network namespaces need root")
         return
     with ThreadPoolExecutor(1) as thread:  # which enters the crowd's namespace; this one stays where it is
-        yield from thread.submit(_soak, seconds, sockets, replaced, warm_up).result()
+        yield from thread.submit(_soak, seconds, sockets, replaced, warm_up, stuck).result()
 
 
-def _soak(seconds: float, sockets: int, replaced: int, warm_up: float) -> list[Row]:
+def _soak(seconds: float, sockets: int, replaced: int, warm_up: float, stuck: float) -> list[Row]:
     crowd = Crowd(sockets)
     try:
         crowd.enter()
@@ -148,7 +157,7 @@ def _soak(seconds: float, sockets: int, replaced: int, warm_up: float) -> list[R
     finally:
         crowd.close()
     turnover = (sockets - PROCESSES * WAITING) // WAITING * 60
-    return [*_flat(samples, share), *_steady(watched, elapsed, samples, turnover)]
+    return [*_flat(samples, share), *_steady(watched, elapsed, samples, turnover, stuck)]
 
 
 def _churn(crowd: Crowd, program: Program, replaced: int, seconds: float) -> list[Sample]:
@@ -158,7 +167,9 @@ def _churn(crowd: Crowd, program: Program, replaced: int, seconds: float) -> lis
     for turn in range(1, int(seconds / INTERVAL) + 1):
         crowd.wait()
         crowd.churn(replaced)
-        samples.append(Sample(program.rss_mib(), program.descriptors(), program.threads(), program.paints))
+        samples.append(
+            Sample(time.monotonic(), program.rss_mib(), program.descriptors(), program.threads(), program.paints)
+        )
         time.sleep(max(0.0, begun + turn * INTERVAL - time.monotonic()))
     return samples
 
@@ -181,20 +192,32 @@ def _flat(samples: list[Sample], share: float) -> Iterator[Row]:
         yield Row(f"soak: {what} of the UI are flat", len(samples), "samples", int(now > then), note)
 
 
-def _steady(watched: Watched, elapsed: float, samples: list[Sample], turnover: int) -> Iterator[Row]:
-    """``turnover``: sockets that were to enter TIME_WAIT in a minute; where fewer did, nothing was shown."""
-    still = longest = 0  # intervals in a row without a paint
+def _pauses(samples: list[Sample]) -> Iterator[tuple[float, float]]:
+    """From when until when nothing was painted, CLOCK_MONOTONIC s; one that lasts is told again with each sample."""
+    begun = samples[0].at
     for sample, later in pairwise(samples):
-        still = still + 1 if later.paints == sample.paints else 0
-        longest = max(longest, still)
+        yield begun, later.at
+        if later.paints != sample.paints:
+            begun = later.at
+
+
+def _steady(watched: Watched, elapsed: float, samples: list[Sample], turnover: int, stuck: float) -> Iterator[Row]:
+    """``turnover``: sockets that were to enter TIME_WAIT in a minute; where fewer did, nothing was shown."""
+    pauses = list(_pauses(samples))
+    unexplained = [
+        until - since
+        for since, until in pauses
+        if until - since > max(stuck, STRETCHED * watched.slowest(since - AROUND, until) + INTERVAL)
+    ]
     yield Row(
         "soak: no lost poll",
         watched.polls,
         "polls",
-        watched.lost + len(watched.failed) + (longest >= max(STUCK, STRETCHED * watched.slowest + INTERVAL)),
+        watched.lost + len(watched.failed) + bool(unexplained),
         next(iter(watched.failed), "")
         or f"in {elapsed:.0f} s; an interval was stretched {watched.stretched} times, the slowest poll took "
-        f"{watched.slowest:.2f} s; the UI painted {samples[-1].paints:,} times, and never not for {longest + 1} s",
+        f"{watched.slowest():.2f} s; the UI painted {samples[-1].paints:,} times, at the longest "
+        f"{max(until - since for since, until in pauses):.0f} s apart",
     )
     per_minute = watched.waiting / elapsed * 60
     yield Row(
