@@ -69,15 +69,19 @@ class Copied:
 def copy_locally(text: str) -> str:
     """Put ``text`` on this machine's clipboard and name the tool that took it (``xclip``, ``wl``, ...).
 
-    Raises :class:`NoLocalClipboardError` if there is none, it fails, or it does not answer within two seconds.
+    Raises :class:`NoLocalClipboardError` if there is none, it cannot be started, fails, or does not answer within two
+    seconds.
     """
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-c", _CHILD],  # -P: a pyperclip.py in the working directory is not ours
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    )
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CHILD],  # -P: a pyperclip.py in the working directory is not ours
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+    except OSError as error:  # no more processes for this user, or an interpreter that it may not execute
+        raise NoLocalClipboardError(f"no clipboard tool could be started ({error.strerror})") from None
     try:
         answer, _ = child.communicate(text.encode(errors="backslashreplace"), timeout=_LOCAL_SECONDS)
     except subprocess.TimeoutExpired:

@@ -253,6 +253,11 @@ class TestLocal:
             assert time.monotonic() < deadline, "the tool still runs"
             time.sleep(0.01)
 
+    def test_an_interpreter_that_cannot_be_started_is_no_crash(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "executable", "/proc/self/mem")
+        with pytest.raises(NoLocalClipboardError, match=r"could be started \(Permission denied"):
+            copy_locally("text")
+
     def test_without_a_display_there_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DISPLAY", raising=False)
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)

@@ -25,6 +25,7 @@ from textual.screen import Screen
 from sockui.clipboard import Clipboard
 from sockui.config import SLOW_INTERVAL
 from sockui.giving_way import GivingWay
+from sockui.tui.beside import beside
 from sockui.tui.driver import Driver
 from sockui.tui.hinted_screen import HintedScreen
 from sockui.tui.opening import Opening
@@ -362,10 +363,10 @@ class SockuiApp(PacedApp):
         """Copy a text, and say what became of it."""
         self._copy(text)
 
-    @work(thread=True, group="copy")
-    def _copy(self, text: str) -> None:
-        copied = self.clipboard_route.copy(text)  # a clipboard tool may take its time
-        self.call_from_thread(self._say_copied, text.count("\n") + 1, copied.message)
+    @work(group="copy")
+    async def _copy(self, text: str) -> None:
+        copied = await beside(partial(self.clipboard_route.copy, text))  # a clipboard tool may take its time
+        self._say_copied(text.count("\n") + 1, copied.message)
 
     def _say_copied(self, lines: int, message: str) -> None:
         size = "1 line" if lines == 1 else f"{lines:,} lines"

@@ -5,6 +5,7 @@ Owns asking and waiting. Must not choose what is hit or say what it costs: a :cl
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -18,6 +19,7 @@ from sockui.collector.destroy import Destroyer
 from sockui.errors import SockuiError
 from sockui.tui import paragraphs
 from sockui.tui.bar import Bar, Word
+from sockui.tui.beside import beside
 from sockui.tui.hinted_screen import HintedScreen
 from sockui.tui.pane import Pane
 from sockui.tui.text_screen import TextScreen
@@ -112,18 +114,21 @@ class ConfirmScreen(HintedScreen):
         self.hint()
         self._run(word)
 
-    @work(thread=True, group="act")
-    def _run(self, word: str) -> None:
+    @work(group="act")
+    async def _run(self, word: str) -> None:
         try:
-            destroyer = Destroyer()
-            try:
-                outcome = run(self._plan, word, destroyer, allowed=self._allowed)
-            finally:
-                destroyer.close()
+            outcome = await beside(partial(self._act, word))
         except SockuiError as error:
-            self.app.call_from_thread(self._ended, None, str(error))
+            self._ended(None, str(error))
         else:
-            self.app.call_from_thread(self._ended, outcome, "")
+            self._ended(outcome, "")
+
+    def _act(self, word: str) -> Outcome:
+        destroyer = Destroyer()
+        try:
+            return run(self._plan, word, destroyer, allowed=self._allowed)
+        finally:
+            destroyer.close()
 
     def _ended(self, outcome: Outcome | None, error: str) -> None:
         self._under_way, self._outcome = False, outcome

@@ -17,6 +17,7 @@ from textual.widgets import Input
 
 from sockui.knowledge.topics import Topic
 from sockui.tui.bar import Bar, Word
+from sockui.tui.beside import beside
 from sockui.tui.hinted_screen import HintedScreen, keys
 from sockui.tui.library import Library
 from sockui.tui.pane import Pane
@@ -126,9 +127,9 @@ class HelpScreen(HintedScreen):
         self.query_one("#title", Bar).say([Word(" Help", "strong"), Word(f"   {number}" if text else "", "dim")])
         self.hint()
 
-    @work(thread=True, exclusive=True)
-    def _read(self) -> None:
-        self._library.index  # noqa: B018  reads every page, once
+    @work(exclusive=True)
+    async def _read(self) -> None:
+        await beside(lambda: self._library.index)  # reads every page, once
         self.post_message(self.IndexRead())
 
     @on(IndexRead)

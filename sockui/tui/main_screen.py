@@ -17,6 +17,7 @@ from sockui.model import Protocol, State
 from sockui.model.sockets import state_name
 from sockui.tui import wording
 from sockui.tui.bar import Bar, StateBar
+from sockui.tui.beside import beside
 from sockui.tui.filter_bar import FilterBar
 from sockui.tui.live_screen import LiveScreen
 from sockui.tui.sockets import SocketRows
@@ -67,7 +68,7 @@ class MainScreen(LiveScreen):
     def action_filter(self) -> None:
         """Type a filter."""
         update = self.poll.update if self.poll is not None else None
-        self.run_worker(partial(query.prepare, update), thread=True)  # there before the first letter is typed
+        self.run_worker(beside(partial(query.prepare, update)))  # there before the first letter is typed
         self._before_typing = self.choices.filter
         self.query_one(FilterBar).open(self.choices.filter.text)
 

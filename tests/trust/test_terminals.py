@@ -200,6 +200,31 @@ def test_a_full_disk_while_copying_is_said_and_the_text_still_goes_to_the_termin
     clean_end(ui)
 
 
+def test_where_nothing_can_be_started_any_more_copying_and_searching_go_on(line: Open) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("being another user needs root")
+    somebody = ("setpriv", "--reuid=54324", "--regid=54324", "--clear-groups")
+    ui = line(command=(*somebody, *SOCKUI), environ={"HOME": "/nonexistent", "XDG_STATE_HOME": None, "SSH_TTY": None})
+    ui.wait("every")
+    fewer = ("prlimit", f"--pid={ui.child.pid}", "--nproc=1:1")  # than its threads are
+    subprocess.run([*somebody, *fewer], check=True)
+    ui.send("C")
+    assert "State" in ui.sent_to_clipboard()
+    ui.wait("sent to the terminal")
+    ui.send("/")
+    ui.send("tcp")
+    ui.wait("/ tcp")
+    ui.send("\r")
+    ui.send("?")
+    ui.wait("search all pages")
+    ui.send("keepalive")
+    ui.wait(re.compile(r"\d+ pages").search)
+    for shown in ("search all pages", "Enter details"):
+        ui.send("\x1b")
+        ui.wait(shown)
+    clean_end(ui)
+
+
 def test_a_read_only_file_system_without_tmp_is_said(line: Open) -> None:
     ui = line(
         command=in_mounts("for each in /run /tmp /var/tmp; do mount -t tmpfs -o ro t $each; done; cd /run"),
