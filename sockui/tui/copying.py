@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
 from sockui import report
 from sockui.tui.body import Body
-from sockui.tui.subject import finding_markdown
+from sockui.tui.subject import markdown_of
 from sockui.tui.table import Rows
-from sockui.view import summary
+from sockui.view import findings, summary
 from sockui.view.columns import require
 from sockui.view.format import fit
 from sockui.view.table_view import TableView
@@ -29,7 +29,7 @@ def summary_of(body: Body) -> str:
     """What chat should know of the finding, the marked sockets, or the row under the cursor; "" if there is none."""
     view, process = body.view, body.selected_process
     if view is None or body.choices.showing == "findings":
-        return _finding_of(body)
+        return _finding_of(body, findings.markdown)
     if process is not None:
         return summary.summary_process(view.update, process.pid) if process.pid > 0 else ""
     return _sockets(view, body.choices.marked, body.selected)
@@ -39,7 +39,7 @@ def full_of(body: Body) -> str:
     """All that is known of the finding or socket under the cursor; "" if there is none."""
     view, selected = body.view, body.selected
     if view is None or body.choices.showing == "findings":
-        return _finding_of(body)
+        return _finding_of(body, findings.full)
     return summary.full(view.update, selected) if selected is not None else ""
 
 
@@ -50,9 +50,9 @@ def table_of(body: Body) -> str:
     return _table(body.view, body.choices.marked, body.choices.columns) if body.view is not None else ""
 
 
-def _finding_of(body: Body) -> str:
+def _finding_of(body: Body, text: Callable[..., str]) -> str:
     item = body.selected_finding
-    return finding_markdown(body.findings, item) if item is not None and body.findings is not None else ""
+    return markdown_of(text, body.findings, item) if item is not None and body.findings is not None else ""
 
 
 def _sockets(view: TableView, marked: Collection[int], selected: int | None) -> str:

@@ -212,8 +212,11 @@ def details(markdown: str) -> list[Paragraph]:
     """Full diagnostics for reading: the same text without its code marks, headings as such, points hanging."""
     text = []
     for line in markdown.replace("`", "").split("\n"):
+        number, dot, step = line.partition(". ")
         if line.startswith("- "):
             text.append(Paragraph(line[2:], lead="• "))
+        elif dot and number.isdecimal():
+            text.append(Paragraph(step, lead=f"{number:>2} "))
         else:
             text.append(Paragraph(line, "title" if text and line else "strong"))
     return text

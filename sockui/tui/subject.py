@@ -141,7 +141,7 @@ class FindingSubject(Subject):
         return Advice(known.title, known.summary, self.note(note), known.steps, known.do_not)
 
     def text(self) -> str:
-        return finding_markdown(*self._now())
+        return markdown_of(said.remedy_text, *self._now())
 
     def acts(self) -> Sequence[Act]:
         findings, finding = self._now()
@@ -169,7 +169,7 @@ def _signal(update: Update, pid: int, number: signal.Signals, allowed: bool) -> 
     return plan_signal(update, pid, number, allowed=allowed)
 
 
-def finding_markdown(findings: Findings, finding: Finding) -> str:
-    """A finding for an incident channel."""
+def markdown_of(text: Callable[..., str], findings: Findings, finding: Finding) -> str:
+    """What one of the texts of ``view.findings`` says of a finding, on its host at its time."""
     snapshot = findings.update.snapshot
-    return said.markdown(findings, finding, host=snapshot.host.name, moment=moment(snapshot.taken_at))
+    return text(findings, finding, host=snapshot.host.name, moment=moment(snapshot.taken_at))

@@ -20,7 +20,7 @@ from sockui.view.explain import explain_facts
 from sockui.view.facts import Facts
 from sockui.view.finding_facts import FindingFacts, conditions, forecast_text, trend_text, where
 from sockui.view.format import address, endpoint, escape
-from sockui.view.markdown import code
+from sockui.view.markdown import code, ladder, told
 from sockui.view.remedy import commands, fill, for_runtime, from_outside, in_order, steps
 from sockui.view.runtime import runtime_words, theme_of
 from sockui.view.shell import quote
@@ -115,22 +115,50 @@ def markdown(findings: Findings, finding: Finding, *, host: str, moment: str) ->
     Bullets and code spans only, which read well in Slack, Teams, GitHub and as plain text; at most 25 lines.
     """
     said = _say(findings, finding, code)
-    namespace = findings.update.snapshot.host.namespace
-    inside = f" netns {code(namespace)}" if namespace else ""
-    place = f"{code(host) if host else 'an unnamed host'}{inside}"
-    found = [f"{said.severity.upper()} {said.title} ({said.id}) on {place} at {escape(moment)}"]
-    found.append(f"- What: {said.summary}")
-    found += [f"- Whose turn: {said.turn}", f"- Ends: {said.ends}"]
+    found = [_head(findings, said, host, moment), *_meaning(said)]
     found += [f"- {name}: {value}" for name, value in said.evidence[:_EVIDENCE_COPIED]]
     likely = next((cause for cause in said.causes if cause.likely), None)
     found += [f"- Likely cause: {likely.text}"] if likely is not None else []
-    for number, step in enumerate(next_steps(said), 1):
-        found.append(f"{number}. {step.text}" + (f" {code(step.command)} ({step.effect})" if step.command else ""))
+    found += [f"{number}. {told(step)}" for number, step in enumerate(next_steps(said), 1)]
     found += [f"- Do not: {what}. {why}" for what, why in said.do_not[:_REFUSALS_COPIED]]
-    if said.filter and findings.update.snapshot.source != "text":
-        program = f"sockui --netns {quote(namespace)}" if namespace else "sockui"
-        found.append(f"- Show: {code(f'{program} {shlex.quote(said.filter)}')}")
-    return "\n".join(found)
+    return "\n".join([*found, *_show(findings, said)])
+
+
+def remedy_text(findings: Findings, finding: Finding, *, host: str, moment: str) -> str:
+    """The remediation page of a finding: every step, numbered as there."""
+    said = _say(findings, finding, code)
+    head = _head(findings, said, host, moment)
+    return "\n".join([head, f"- What: {said.summary}", "", *ladder(said.steps, said.do_not)])
+
+
+def full(findings: Findings, finding: Finding, *, host: str, moment: str) -> str:
+    """Everything that is known about a finding: all evidence, causes and steps."""
+    said = _say(findings, finding, code)
+    found = [_head(findings, said, host, moment), *_meaning(said), "", "Evidence"]
+    found += [f"- {name}: {value}" for name, value in said.evidence]
+    if said.causes:
+        found += ["", "Possible causes, the likely ones first", *(f"- {each.text} {each.tell}" for each in said.causes)]
+    return "\n".join([*found, "", "What to do", *ladder(said.steps, said.do_not), *_show(findings, said)])
+
+
+def _head(findings: Findings, said: Said, host: str, moment: str) -> str:
+    namespace = findings.update.snapshot.host.namespace
+    inside = f" netns {code(namespace)}" if namespace else ""
+    place = f"{code(host) if host else 'an unnamed host'}{inside}"
+    return f"{said.severity.upper()} {said.title} ({said.id}) on {place} at {escape(moment)}"
+
+
+def _meaning(said: Said) -> list[str]:
+    return [f"- What: {said.summary}", f"- Whose turn: {said.turn}", f"- Ends: {said.ends}"]
+
+
+def _show(findings: Findings, said: Said) -> list[str]:
+    """The command that shows its sockets, if this host has them."""
+    if not said.filter or findings.update.snapshot.source == "text":
+        return []
+    namespace = findings.update.snapshot.host.namespace
+    program = f"sockui --netns {quote(namespace)}" if namespace else "sockui"
+    return [f"- Show: {code(f'{program} {shlex.quote(said.filter)}')}"]
 
 
 def _say(findings: Findings, finding: Finding, mark: Callable[[str], str]) -> Said:

@@ -1,8 +1,8 @@
 """What one pastes into a chat or a ticket: a few lines, or everything.
 
-Owns the Markdown: bullets and code spans only, which read well in Slack, Teams, GitHub and as plain text.
-Every text from outside stands in a code span that it cannot leave. Arguments of commands are never
-copied: they may hold secrets.
+Owns the Markdown: bullets, numbered steps and code spans only, which read well in Slack, Teams, GitHub and as plain
+text. Every text from outside stands in a code span that it cannot leave. Arguments of commands are never copied: they
+may hold secrets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sockui.view.evidence import knows
 from sockui.view.explain import Explanation, explain_facts, explain_process
 from sockui.view.facts import Facts
 from sockui.view.format import address, count, local_endpoint, moment, protocol, remote_endpoint
-from sockui.view.markdown import code
+from sockui.view.markdown import code, ladder
 from sockui.view.remedy import remedy_of, steps
 from sockui.view.step import Step
 
@@ -177,12 +177,7 @@ def _meaning(known: Explanation) -> list[str]:
 
 def _remedy(facts: Facts) -> list[str]:
     page = remedy_of(facts)
-    found = [f"What to do: {page.title}"]
-    for step in page.steps:
-        command = f" {code(step.command)} ({step.effect})" if step.command else ""
-        found.append(f"- {step.rung[0].upper()}{step.rung[1:]}: {step.text}{command}")
-    found += [f"- Do not: {what}. {why}" for what, why in page.do_not]
-    return found + ([f"- {page.note}"] if page.note else [])
+    return [f"What to do: {page.title}", *ladder(page.steps, page.do_not), *([f"- {page.note}"] if page.note else [])]
 
 
 def _program(process: Process) -> str:

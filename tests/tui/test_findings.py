@@ -150,6 +150,17 @@ async def test_copying_a_finding_as_markdown(start: Start, key: str) -> None:
         assert "CLOSE_WAIT" in text
 
 
+async def test_copying_the_remediation_page_copies_the_steps_that_it_shows(start: Start) -> None:
+    async with start(snapshot(10, *LEAK), config=AUTO, size=(120, 60)) as screen:
+        await screen.press("r", "C")
+        await screen.app.workers.wait_for_complete()
+        pane = screen.app.screen.query_one(Pane)
+        shown = re.findall(r"(?m)^ +(\d+) (\w+ \w+)", pane.text)
+        steps = re.findall(r"(?m)^(\d+)\. [A-Z][a-z ]+: (\w+ \w+)", copied(screen))
+        assert steps == shown
+        assert len(steps) > 3
+
+
 async def test_copying_the_table_of_findings(start: Start) -> None:
     async with start(snapshot(10, *LEAK, OTHER), config=AUTO) as screen:
         await screen.press("C")

@@ -16,7 +16,7 @@ from sockui.diagnosis.finding import Draft, Severity
 from sockui.knowledge import finding_words, words
 from sockui.view import finding_facts, findings
 from sockui.view.finding_facts import FindingFacts
-from sockui.view.findings import markdown, say, title
+from sockui.view.findings import full, markdown, remedy_text, say, title
 from tests.diagnosis.conftest import Ward, process
 from tests.view.finding_scenes import LISTEN, SCENES, leak, poll, renamed, scene, told, whole
 
@@ -160,10 +160,11 @@ def test_a_name_from_outside_stays_text(of: str, name: str) -> None:
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     for step in said.steps:
         assert not step.command or name not in step.command, "no command holds a name"
-    copied = markdown(renamed(found, name), item, host="web1", moment="now")
-    outside = re.sub("`[^`]*`", "", copied)
-    assert "`" not in outside, "every code span is closed"
-    assert name not in outside, copied
+    for make in (markdown, remedy_text, full):
+        copied = make(renamed(found, name), item, host="web1", moment="now")
+        outside = re.sub("`[^`]*`", "", copied)
+        assert "`" not in outside, "every code span is closed"
+        assert name not in outside, copied
 
 
 def test_a_host_name_from_outside_stays_text() -> None:
@@ -187,6 +188,24 @@ def test_markdown_is_short_and_plain(name: str) -> None:
     assert lines[-1].startswith("- Show: ") == bool(shows)
     if shows:
         assert lines[-1] == f"- Show: `sockui {shlex.quote(said.filter)}`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_is_copied_of_a_finding_is_what_its_pages_show(name: str) -> None:
+    said = told(name)
+    short, page, all_ = (make(*scene(name), host="web1", moment="now") for make in (markdown, remedy_text, full))
+    assert short.splitlines()[0] == page.splitlines()[0] == all_.splitlines()[0]
+    numbered = [line for line in page.splitlines() if re.match(r"\d+\. ", line)]
+    assert len(numbered) == len(said.steps)
+    for number, (line, step) in enumerate(zip(numbered, said.steps, strict=True), 1):
+        assert line.startswith(f"{number}. {step.rung.capitalize()}: ")
+        assert not step.command or f"`{step.command}` ({step.effect})" in line
+    assert [line for line in all_.splitlines() if re.match(r"\d+\. ", line)] == numbered
+    for text in (page, all_):
+        assert text.count("\n- Do not: ") == len(said.do_not)
+    assert len([line for line in all_.splitlines() if line.startswith("- ")]) >= (
+        3 + len(said.evidence) + len(said.causes) + len(said.do_not)
+    )
 
 
 def test_markdown_names_the_step_of_each_kind() -> None:

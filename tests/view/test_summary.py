@@ -187,9 +187,9 @@ def test_no_secret_argument_no_trailing_newline(
     assert text == text.rstrip()
 
 
-def test_bullets_and_code_spans_only(make_update: MakeUpdate, make_process: MakeProcess) -> None:
+def test_bullets_numbered_steps_and_code_spans_only(make_update: MakeUpdate, make_process: MakeProcess) -> None:
     text = outside_code(full(make_update([CLOSE_WAIT], [make_process(4312)]), 0))
-    assert not re.search(r"(?m)^(#|\||>|\d+\.|```)|\*\*|\|", text)
+    assert not re.search(r"(?m)^(#|\||>|```)|\*\*|\|", text)
 
 
 def test_full_has_every_known_field(make_update: MakeUpdate) -> None:
