@@ -219,10 +219,9 @@ def _print_findings(found: Findings, wanted: Query, options: argparse.Namespace)
     except BrokenPipeError:  # `| head` is no error, and no pardon either
         _leave_stdout()
         return int(bool(bad))
-    if not shown.sockets.any():
-        _say_nothing(wanted)
+    slip = not shown.sockets.any() and _say_nothing(wanted) and options.fail_on  # green for ever would be worse
     _say_about(found.update, "diagnose", options)
-    return int(bool(bad))
+    return UsageError.exit_code if slip else int(bool(bad))
 
 
 def _each_host(options: argparse.Namespace, show: Callable[[Iterator[Update]], int]) -> int:
@@ -290,11 +289,13 @@ def _count_down(seconds: float, left: float) -> None:
             sys.stderr.flush()
 
 
-def _say_nothing(wanted: Query) -> None:
-    from sockui.view.meant import nothing_matches
+def _say_nothing(wanted: Query) -> bool:
+    """Say that the filter matches nothing, where that is no answer; whether it looks like a slip."""
+    from sockui.view.meant import guessed, nothing_matches
 
     if said := nothing_matches(wanted.text):
         _say(said)
+    return bool(guessed(wanted.text))
 
 
 def _say_gaps(coverage: Coverage, command: str) -> None:

@@ -125,9 +125,7 @@ def plan_signal(update: Update, pid: int, number: Signals, *, allowed: bool) -> 
 def require(allowed: bool) -> None:
     """Raise :class:`ActionError` unless the user has switched actions on."""
     if not allowed:
-        raise ActionError(
-            "actions are off: start sockui with --allow-actions, or set allow_actions = true in its configuration file"
-        )
+        raise ActionError("actions are off: start sockui with --allow-actions")
 
 
 def lacks_net_admin() -> str:

@@ -217,6 +217,8 @@ class SockuiApp(PacedApp):
 
     def key_came(self) -> None:
         self._give_way.key()
+        if self._notifications:
+            self.clear_notifications()  # they cover what the next key may be about
 
     def focus_changed(self) -> None:
         if self.begun.is_set():

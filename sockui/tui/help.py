@@ -22,13 +22,14 @@ def help_paragraphs(bindings: Sequence[Binding]) -> list[Paragraph]:
     text = [Paragraph(f"sockui {__version__}: what is wrong with the connections on this host", "title"), Paragraph("")]
     text += [Paragraph("Keys", "title")]
     text += [
-        Paragraph("", spans=((f"  {keys:<14}", "command"), (meaning, "")))
+        Paragraph(meaning, lead=f"  {keys:<14}", lead_style="command")
         for keys, meaning in (
             ("↑↓ j k", "move"),
             ("PgUp PgDn", "a page"),
             ("g G", "first, last"),
             ("← → h l", "scroll the columns; in the tree fold and unfold"),
-            ("Tab", "next pane: counts, table, explanation"),
+            ("Tab", "to the explanation"),
+            ("Shift-Tab", "to the counts of the states; Enter filters by one"),
             ("Tab n N Enter", "in a text: next link, next and previous link, open it"),
             *((key_name(binding.key), binding.description) for binding in bindings if binding.show),
             (":", "every command, and every page of knowledge, by name"),
@@ -38,7 +39,7 @@ def help_paragraphs(bindings: Sequence[Binding]) -> list[Paragraph]:
     ]
     text += [Paragraph(""), Paragraph("Filter", "title")]
     text += [
-        Paragraph("", spans=((f"  {example:<38}", "command"), (meaning, ""))) for example, meaning in query.help_text()
+        Paragraph(meaning, lead=f"  {example:<38}", lead_style="command") for example, meaning in query.help_text()
     ]
     text += [Paragraph(""), Paragraph("Ages", "title")]
     text += [

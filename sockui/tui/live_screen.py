@@ -22,7 +22,7 @@ from sockui.tui.bar import Bar, StateBar
 from sockui.tui.body import Body
 from sockui.tui.choices import AUTO, Choices
 from sockui.tui.filter_bar import FilterBar
-from sockui.tui.hints import hints
+from sockui.tui.hints import Place, hints
 from sockui.tui.news import News
 from sockui.tui.pane import Pane
 from sockui.view import process_tree, table_view
@@ -171,6 +171,7 @@ class LiveScreen(Screen[None]):
     def _learn(self, findings: Findings) -> None:
         """Take the findings of another poll: what is news is said, and the first ones decide what is in view."""
         self.findings = findings
+        self.show_hints()
         if self._undecided:
             found = any(item.severity >= Severity.WARNING for item in findings.items)
             self._undecided = not found and findings.polls < 2
@@ -223,8 +224,11 @@ class LiveScreen(Screen[None]):
 
     def show_hints(self) -> None:
         """Say anew which keys work here."""
-        reading, filtered = isinstance(self.focused, Pane), bool(self.choices.filter.text)
-        words = hints(self.choices.showing, self.app.size.width, filtered, reading)
+        place: Place = "filter" if self.query_one(FilterBar).is_open else "table"
+        if isinstance(self.focused, Pane | StateBar):
+            place = "text" if isinstance(self.focused, Pane) else "counts"
+        empty = self.findings is not None and not self.findings.items
+        words = hints(self.choices.showing, self.app.size.width, bool(self.choices.filter.text), place, empty)
         self.query_one("#hints", Bar).say(words)
 
     def on_descendant_focus(self) -> None:

@@ -26,6 +26,8 @@ from sockui.view import query
 from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.query import Query
 
+_IN_ORDER = "Findings are in order already: the worst first."
+
 
 class MainScreen(LiveScreen):
     """Findings, sockets and processes, and the keys that go from one to the other and to pages about one of them."""
@@ -131,7 +133,7 @@ class MainScreen(LiveScreen):
     def action_pick_sort(self) -> None:
         """Choose the order from a list."""
         if self.choices.showing == "findings":
-            self.say("Findings are in order already: the worst first.")
+            self.say(_IN_ORDER)
             return
         from sockui.tui.pickers import SortPicker
 
@@ -150,12 +152,15 @@ class MainScreen(LiveScreen):
 
     def action_reverse(self) -> None:
         """Turn the order round."""
-        if self.choices.showing != "findings":
+        if self.choices.showing == "findings":
+            self.say(_IN_ORDER)
+        else:
             self._sort_by(self.choices.order.column_name)
 
     def action_mark(self) -> None:
         """Mark the socket, or take its mark, and go to the next."""
         if self.body.selected is None or self.view is None:
+            self.say("Nothing is marked: only sockets are, and 2 shows them.")
             return
         self.choices.mark(int(self.view.update.keys[self.body.selected]))
         self.body.table.action_move(1)
@@ -165,18 +170,16 @@ class MainScreen(LiveScreen):
         """Acknowledge the finding, so that it stands last and dimmed until it gets worse, and go to the next."""
         finding, table = self.body.selected_finding, self.body.table
         if finding is None:
-            self.say("Findings are acknowledged: 1 shows them.")
+            self.say("Nothing is acknowledged: only findings are, and 1 shows them.")
             return
         below = table.rows.key(table.cursor + 1) if table.cursor + 1 < len(table.rows) else None
         known = self.news.acknowledge(finding)
         self.build()
         if known and below is not None:
             table.go_to(below)
-        self.say(
-            "Acknowledged: last until it gets worse or doubles; a on it takes that back."
-            if known
-            else "No longer acknowledged."
-        )
+        assert self.findings is not None  # noqa: S101  it is one of them
+        name = wording.name(self.findings, finding)
+        self.say(f"Acknowledged until it gets worse: {name}" if known else f"No longer acknowledged: {name}")
 
     def action_pause(self) -> None:
         """Rest or go on."""
@@ -208,6 +211,7 @@ class MainScreen(LiveScreen):
         """Choose the columns."""
         table = self.body.table
         if not isinstance(table.rows, SocketRows):
+            self.say("Only the columns of sockets can be chosen: 2 shows them.")
             return
         from sockui.tui.pickers import ColumnChooser
 

@@ -49,7 +49,7 @@ class Opening(Screen[None]):
         self.query_one("#status", Bar).say(status())
 
     def on_resize(self) -> None:
-        words = hints(self._showing, self.app.size.width, self._filtered, reading=False)
+        words = hints(self._showing, self.app.size.width, self._filtered)
         self.query_one("#hints", Bar).say(words)
 
     def on_key(self, event: events.Key) -> None:

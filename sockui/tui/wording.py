@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sockui.diagnosis.finding import Findings, Severity
+from sockui.diagnosis.finding import Finding, Findings, Severity
 from sockui.model import Coverage, Snapshot, State, parse_state
 from sockui.poller import Poll
 from sockui.tracker import Life, Update
@@ -20,7 +20,7 @@ from sockui.tui.choices import Choices
 from sockui.tui.findings import SEVERITY_STYLES, process
 from sockui.tui.news import Item, News
 from sockui.tui.sockets import STATE_STYLES
-from sockui.view import endings, process_tree
+from sockui.view import endings, meant, process_tree
 from sockui.view import findings as said
 from sockui.view import format as fmt
 from sockui.view.columns import COLUMNS, SCREEN
@@ -109,10 +109,9 @@ def top(
     if snapshot.host.namespace:
         words.append(Word(f" netns {fmt.escape(snapshot.host.namespace)}", "warn"))
     words.append(Word(f"  {snapshot.source}", "dim"))
-    if not paused:
-        slowed = poll.interval > interval * 1.05
-        slow = f", slowed to {poll.interval:.1f} s: a poll takes {poll.seconds:.2f} s" if slowed else ""
-        words.append(Word(f"  every {interval:g} s{slow}", "warn" if slowed else "dim"))
+    slowed = not paused and poll.interval > interval * 1.05
+    slow = f", slowed to {poll.interval:.1f} s: a poll takes {poll.seconds:.2f} s" if slowed else ""
+    words.append(Word(f"  every {interval:g} s{slow}", "warn" if slowed else "dim"))
     if rate is not None:
         words.append(Word(f"  {rate:,.0f} B/s", "dim"))
     return [*words, *_notes(snapshot)]
@@ -162,10 +161,13 @@ def news(known: News, announced: str, showing: str) -> list[Word]:
 
 def announcement(findings: Findings, items: Sequence[Item]) -> str:
     """What the findings view says of news: the worst by name."""
-    first = items[0].finding
-    name = f"{said.title(first)} {process(findings, first)}".rstrip()
     more = f", and {len(items) - 1} more" if len(items) > 1 else ""
-    return f"{'Worse' if items[0].worse else 'New'}: {name}{more}"
+    return f"{'Worse' if items[0].worse else 'New'}: {name(findings, items[0].finding)}{more}"
+
+
+def name(findings: Findings, finding: Finding) -> str:
+    """What a finding is called in a sentence: its title and its process."""
+    return f"{said.title(finding)} {process(findings, finding)}".rstrip()
 
 
 def calm(findings: Findings) -> str:
@@ -231,7 +233,9 @@ def matching(view: TableView) -> tuple[int, int]:
 def nothing(view: TableView, text: str) -> str:
     """What an empty table says."""
     if text:
-        return f"  None of {view.total:,} sockets matches  {text}   (Esc shows all)"
+        guess = "" if len(view.rows) else meant.guessed(text)
+        more = f"did you mean: {guess}" if guess else "(Esc shows all)"
+        return f"  None of {view.total:,} sockets matches  {text}   {more}"
     place = "text" if view.update.snapshot.source == "text" else "network namespace"
     return f"  There is no TCP or UDP socket in this {place}."
 
@@ -256,8 +260,11 @@ def status(
             Word(f" {matching(view)[0]:,} match", "strong"),
             Word(f"  / {fmt.escape(choices.filter.text)} ", "info"),
         ]
-    if choices.showing == "sockets" and choices.sort == Sort():
+    order = choices.order
+    if choices.showing == "sockets" and order == Sort():
         words.append(Word(" by attention ·", "dim"))
+    elif choices.showing != "findings" and order != process_tree.DEFAULT_SORT:  # its column may not be in sight
+        words.append(Word(f" by {order.column_name}, {'falling' if order.reverse else 'rising'} ·", "dim"))
     return [*words, *unheard(view.update), *coverage(view.update.snapshot.coverage), *ended(view.update)]
 
 
@@ -277,12 +284,11 @@ def coverage(coverage: Coverage) -> list[Word]:
     words = [Word(f" {coverage.sockets:,} sockets: {coverage.attributed:,} named", "dim")]
     if coverage.kernel:
         words.append(Word(f", {coverage.kernel:,} the kernel's", "dim"))
-    if coverage.fix:  # what is missing can be had: say how, the reasons are in the help
+    if coverage.fix:  # what is missing can be had: say how, and first, for the line may be short
         missing = sum(gap.sockets for gap in coverage.gaps)
-        words += [Word(f", {missing:,} cannot be named without root: ", "warn"), Word(coverage.fix, "key")]
-    else:
-        words += [Word(f", {gap.sockets:,} {gap.reason}", "warn") for gap in coverage.gaps]
-    return words
+        how = [Word(f" {missing:,} cannot be named without root: ", "warn"), Word(coverage.fix, "key")]
+        return [*how, Word(" ·", "dim"), *words]
+    return words + [Word(f", {gap.sockets:,} {gap.reason}", "warn") for gap in coverage.gaps]
 
 
 def sort_choices(showing: str) -> list[tuple[str, str]]:

@@ -141,6 +141,13 @@ def number(text: str, unit: str) -> float:
     raise ValueProblem("a number belongs here")
 
 
+def is_unit(word: str, unit: str) -> bool:
+    """Whether a word could be meant as the unit of a number of seconds, milliseconds or bytes (``unit``)."""
+    if unit == "bytes":
+        return _SIZE.fullmatch(f"1{word}") is not None
+    return unit in ("s", "ms") and word.lower() in _SECONDS
+
+
 def _duration(text: str) -> float:
     seconds, position = 0.0, 0
     while part := _DURATION_PART.match(text, position):

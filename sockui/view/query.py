@@ -10,6 +10,7 @@ which sockui does not read, and host names, which it does not look up.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import resources
@@ -119,10 +120,11 @@ class _Mistake(Exception):  # noqa: N818  # becomes a FilterError where the whol
 class _Condition:
     """A condition: how many are within each other, and how many bare words are in it."""
 
-    def __init__(self, predicate: Predicate, depth: int = 0, words: int = 0) -> None:
+    def __init__(self, predicate: Predicate, depth: int = 0, words: int = 0, unit: str = "") -> None:
         self.mask = predicate
         self.depth = depth
         self.words = words
+        self.unit = unit  # of the plain number that it ends with, "" none: what follows may be meant as its unit
 
 
 class _States(_Condition):
@@ -138,6 +140,15 @@ class _States(_Condition):
         if other.excluded:
             return _States(self.chosen - self.excluded - other.excluded)
         return _States(self.chosen - self.excluded | other.chosen)
+
+
+class _Bare(_Condition):
+    """A word that is looked for everywhere."""
+
+    def __init__(self, token: Token) -> None:
+        word = _unquote(token)
+        super().__init__(lambda update: search.contains(update, word), words=1)
+        self.token = token
 
 
 class _Joined(_Condition):
@@ -163,6 +174,11 @@ class _Builder:
 
     def beside(self, children: list[Any]) -> _Condition:
         left, right = children
+        before = left.parts[-1] if isinstance(left, _Joined) else left
+        if isinstance(right, _Bare) and right.token.type == "WORD" and predicates.is_unit(right.token, before.unit):
+            raise _Mistake(
+                right.token.start_pos or 0, f"a unit follows its number without a space, as in 5{right.token}"
+            )
         if isinstance(right, _States):
             if isinstance(left, _States):
                 return left.then(right)
@@ -181,9 +197,10 @@ class _Builder:
 
     def negation(self, children: list[Any]) -> _Condition:
         sign, condition = children
-        return self._deeper(
-            sign, _Condition(lambda update: ~condition.mask(update), condition.depth + 1, condition.words)
+        denied = _Condition(
+            lambda update: ~condition.mask(update), condition.depth + 1, condition.words, condition.unit
         )
+        return self._deeper(sign, denied)
 
     def group(self, children: list[Any]) -> _Condition:
         bracket, condition = children
@@ -220,7 +237,9 @@ class _Builder:
         column = _column(field)
         for value in values:  # each on its own, so that a mistake is pointed at where it is
             _read(value, lambda text: predicates.compare(column, sign, [text]))
-        return _Condition(_read(values[0], lambda _: predicates.compare(column, sign, [*map(_unquote, values)])))
+        mask = _read(values[0], lambda _: predicates.compare(column, sign, [*map(_unquote, values)]))
+        plain = re.fullmatch(r"[0-9.]+", values[-1])
+        return _Condition(mask, unit=("s" if column.kind == "age" else column.unit) if plain else "")
 
     def match(self, children: list[Any]) -> _Condition:
         field, sign, pattern = children
@@ -228,8 +247,7 @@ class _Builder:
         return _Condition(_read(pattern, lambda text: predicates.matches(column, str(sign), text)))
 
     def bare(self, children: list[Any]) -> _Condition:
-        word = _unquote(children[0])
-        return _Condition(lambda update: search.contains(update, word), words=1)
+        return _Bare(children[0])
 
 
 def _unquote(token: Token) -> str:

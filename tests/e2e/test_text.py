@@ -128,6 +128,9 @@ def test_two_moments_tell_how_long_a_leak_lasts_at_least() -> None:
     assert (leak["id"], leak["process"], leak["pid"], leak["count"]) == ("R02", "java", 4312, 12)
     assert 299 <= leak["oldest_seconds"] <= 300
     assert run("diagnose", *LEAK, "--fail-on", "warning").returncode == 1
+    for wanted, code in (("nginx", 0), ("close-wiat", 2), ("state=listen", 0)):
+        assert run("diagnose", *LEAK, "--fail-on", "warning", wanted).returncode == code
+    assert run("diagnose", *LEAK, "close-wiat").returncode == 0
     (undated,) = answer("diagnose", *LEAK[2:])["findings"]
     assert (undated["severity"], undated["oldest_seconds"], undated["count"]) == ("info", None, 18)
 

@@ -199,6 +199,7 @@ async def test_acknowledged_ones_stand_last_until_they_double(start: Start) -> N
         assert selected is not None
         assert selected.pid == 812, "the next one is looked at"
         assert "1 warning 1 acknowledged" in screen.bar("#top")
+        assert "Acknowledged until it gets worse: CLOSE_WAIT" in screen.bar("#status")
         await screen.poll(snapshot(12, *LEAK, sock(6, State.CLOSE_WAIT), OTHER))
         assert rows(screen)[1].startswith("a"), "three are not yet twice two"
         await screen.poll(snapshot(14, *LEAK, sock(6, State.CLOSE_WAIT), sock(7, State.CLOSE_WAIT), OTHER))

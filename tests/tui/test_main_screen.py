@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from textual.notifications import Notification
 
 from sockui.clipboard import Clipboard
 from sockui.config import Config
@@ -26,7 +27,7 @@ async def test_the_first_poll_fills_the_screen(start: Start) -> None:
     async with start(snapshot(10, *TWO)) as screen:
         assert screen.bar("#top").startswith(" sockui  1 warning  web-3  netlink")
         assert "CLOSE_WAIT 1" in screen.bar("#states")
-        assert "3 sockets: 2 named, 1 cannot be named without root: sudo sockui" in screen.bar("#status")
+        assert "1 cannot be named without root: sudo sockui · 3 sockets: 2 named" in screen.bar("#status")
         header, first, *_ = screen.lines("#sockets")
         assert "State" in header
         assert "CLOSE_WAIT" in first
@@ -171,6 +172,7 @@ async def test_sorting_by_key_by_list_and_by_header(start: Start) -> None:
         assert queues() == ["500", "50", "5"], "the biggest first"
         await screen.press("S")
         assert queues() == ["5", "50", "500"]
+        assert "by recv_queue, rising" in screen.bar("#status"), "its title leaves no room for an arrow"
         await screen.press("s")
         assert type(screen.app.screen).__name__ == "SortPicker"
         await screen.press("enter")
@@ -250,12 +252,34 @@ async def test_enter_shows_all_about_the_socket(start: Start) -> None:
         await screen.press("escape")
 
 
+async def test_the_last_line_names_the_keys_that_work_where_the_focus_is(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        assert "r remedy" in screen.bar("#hints")
+        await screen.press("slash")
+        assert screen.bar("#hints").split() == ["Enter", "keep", "it", "Esc", "as", "it", "was", "before"]
+        await screen.press("escape", "shift+tab")
+        assert "Enter filter by it" in screen.bar("#hints")
+        await screen.press("enter", "escape", "escape", "tab")  # filtered, not any more, back
+        assert "Tab next link" in screen.bar("#hints")
+        await screen.press("escape")
+        assert "r remedy" in screen.bar("#hints")
+
+
+async def test_a_notice_goes_with_the_next_key(start: Start) -> None:
+    async with start(snapshot(10, *TWO)) as screen:
+        screen.app._notifications.add(Notification("if it does not paste"))  # notify() is off in tests
+        await screen.press("down")
+        assert not len(screen.app._notifications)
+
+
 async def test_pause_and_interval(start: Start) -> None:
     async with start(snapshot(10, *TWO)) as screen:
         await screen.press("p")
         assert screen.app.poller.paused
         assert "PAUSED" in screen.bar("#top")
-        await screen.press("p", "plus")
+        await screen.press("plus")
+        assert "every 5 s" in screen.bar("#top"), "what it will be"
+        await screen.press("p")
         assert (screen.app.poller.paused, screen.app.poller.interval) == (False, 5.0)
         await screen.press("minus", "minus")
         assert "every 1 s" in screen.bar("#top")

@@ -304,6 +304,10 @@ def test_what_a_filter_chooses(text: str, expected: list[int] | None, host: Upda
         ("process ~ a{99999999999}", 10, "too large"),
         ("dev = nosuchdevice", 6, "no network device of that name"),
         ("not " * 60 + "java", 36, "nested 50 deep"),
+        ("age > 5 m", 8, "as in 5m"),
+        ("tcp and not age > 90 MIN", 21, "as in 5MIN"),
+        ("udp and rtt >= 200 ms", 19, "as in 5ms"),
+        ("recvq > 64 KiB", 11, "as in 5KiB"),
     ],
 )
 def test_a_mistake_is_pointed_at(text: str, position: int, hint: str) -> None:
@@ -313,6 +317,13 @@ def test_a_mistake_is_pointed_at(text: str, position: int, hint: str) -> None:
     assert hint in caught.value.hint
     assert "\n" not in caught.value.hint
     assert str(caught.value).splitlines()[2] == "  " + " " * position + "^"
+
+
+@pytest.mark.parametrize(
+    "text", ["age > 5m m", "age > 5 'm'", "pid = 5 m", "recvq > 64 mx", "age > 5 and m", "m age > 5", "sport = 5 s"]
+)
+def test_a_word_behind_a_number_that_is_no_unit_of_it_is_looked_for(text: str) -> None:
+    assert query.compile(text).text == text
 
 
 def test_long_and_deep_filters_work(host: Update) -> None:
