@@ -63,7 +63,7 @@ class Thresholds:
         100,
         10,
         1_000_000,
-        "So many unfinished handshakes at one listener; half its backlog counts as well. Sockets.",
+        "So many unfinished handshakes at one listener; half its backlog, but at least 10, counts as well. Sockets.",
     )
     retransmitting_seconds: float = _limit(
         10,
