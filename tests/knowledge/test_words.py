@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +77,13 @@ def test_what_destroys_a_socket_says_that_it_needs_root(name: str) -> None:
     for step in words.situation(name).steps:
         if step.command.startswith(("ss -tK", "ss -taK", "sysctl -w", "tcpdump", "systemctl")):
             assert step.root, step.command
+
+
+def test_nstat_never_moves_the_history_that_somebody_else_counts_from() -> None:
+    files = sorted(Path(words.__file__).parent.glob("*/*.toml"))
+    used = [options for file in files for options in re.findall(r"nstat (-\w+)", file.read_text())]
+    assert used
+    assert all("s" in options for options in used), "without -s it rewrites the history of its user"
 
 
 @pytest.fixture

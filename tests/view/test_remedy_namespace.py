@@ -24,7 +24,7 @@ CLOSE_WAIT: dict[str, Any] = {"state": State.CLOSE_WAIT, "recv_queue": 1, "pid":
         ("blue", "ss -K '( sport = :80 )'", "nsenter --net=/run/netns/blue ss -K '( sport = :80 )'"),
         ("4312", "ip route get 10.0.0.1", "nsenter -t 4312 -n ip route get 10.0.0.1"),
         ("a $b", "sysctl net.core.somaxconn", "nsenter --net='/run/netns/a $b' sysctl net.core.somaxconn"),
-        ("7", "nstat -az X; sysctl net.a", "nsenter -t 7 -n nstat -az X; nsenter -t 7 -n sysctl net.a"),
+        ("7", "nstat -asz X; sysctl net.a", "nsenter -t 7 -n nstat -asz X; nsenter -t 7 -n sysctl net.a"),
         ("7", "ss -t '(x)' | wc -l", "nsenter -t 7 -n ss -t '(x)' | wc -l"),
         ("7", "ss -Htanpo | grep -E 'a | ss'", "nsenter -t 7 -n ss -Htanpo | grep -E 'a | ss'"),
         (
