@@ -41,6 +41,11 @@ class Host:
         entries = self.number("net.ipv4.tcp_ehash_entries")
         return None if entries is None else max(128, abs(entries) // 128)
 
+    @property
+    def nr_open(self) -> int:
+        """The highest limit of open files that the kernel gives a process; its default where it is not known."""
+        return self.number("fs.nr_open") or 1 << 20
+
     def number(self, name: str, index: int = 0) -> int | None:
         """The ``index``-th whitespace-separated number of a sysctl, None if it cannot be read."""
         parts = self.sysctls.get(name, "").split()

@@ -25,7 +25,7 @@ class Process:
     started_ticks: int  # field 22 of /proc/PID/stat; with the pid the identity of a process
     fd_count: int | None  # open descriptors, st_size of /proc/PID/fd (Linux >= 6.2); None unknown
     fd_limit: int | None  # soft RLIMIT_NOFILE; None unknown or unlimited
-    fd_limit_hard: int | None  # up to which it may be raised without root; None unknown or unlimited
+    fd_limit_hard: int | None  # up to which it may be raised without CAP_SYS_RESOURCE; None unknown or unlimited
     cgroup: str  # cgroup2 path, "" unknown
     unit: str  # systemd unit (or slice's last component) in that path, "" none
 

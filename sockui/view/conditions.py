@@ -110,4 +110,5 @@ def _of_processes(facts: Facts) -> dict[str, bool]:
         "fd_pressure": counted and used * FD_PRESSURE[1] >= limit * FD_PRESSURE[0],
         "fds_fine": counted and used * FD_PRESSURE[1] < limit * FD_PRESSURE[0],
         "fds_used_up": counted and used >= limit - FDS_LEFT,
+        "fds_at_most": limit >= facts.host.nr_open,
     }

@@ -39,7 +39,7 @@ _PHRASES = {
     "drops_total_named": ("drops_total", "SYN or ACK", "SYNs and ACKs"),
 }
 """Values of rules with what they count: the value, one, many."""
-_OF_PROCESS = frozenset({"init", "unit", "fd_pressure", "fds_fine", "fds_used_up"})
+_OF_PROCESS = frozenset({"init", "unit", "fd_pressure", "fds_fine", "fds_used_up", "fds_at_most"})
 """Conditions of a socket that are about its process alone."""
 _RAISED = (
     "net.core.somaxconn",
@@ -249,8 +249,8 @@ class FindingFacts:
             known |= {name: of_process[name] for name in ("unit",) if name in of_process}
         if finding.pid:
             known["pid"] = str(finding.pid)
-        if self.process is not None and self.process.fd_limit:
-            known["fd_limits"] = fd_limits(self.process.fd_limit * 2, self.process.fd_limit_hard)
+        if self.process is not None and (limits := fd_limits(self.process, self.host)):
+            known["fd_limits"] = limits
         if end is not None and (end.high or end.low):
             host = address(end.high, end.low, 6)
             known["remote_host"] = shlex.quote(host)

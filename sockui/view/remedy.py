@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from sockui.diagnosis.situations import Situation
 from sockui.knowledge import words
-from sockui.model import Owner, Process, Protocol
+from sockui.model import Host, Owner, Process, Protocol
 from sockui.tracker import Life, Update
 from sockui.view import shell
 from sockui.view.facts import Facts
@@ -137,14 +137,24 @@ def commands(facts: Facts) -> dict[str, str]:
         known["listener_pid"] = str(facts.listening_pid)
     if facts.unit:
         known["unit"] = shell.quote(facts.unit)
-    if facts.process and facts.process.fd_limit:
-        known["fd_limits"] = fd_limits(facts.process.fd_limit * 2, facts.process.fd_limit_hard)
+    if facts.process and (limits := fd_limits(facts.process, facts.host)):
+        known["fd_limits"] = limits
     return known
 
 
-def fd_limits(wanted: int, hard: int | None) -> str:
-    """What prlimit --nofile is to be given: the soft limit alone, unless the hard one is below it."""
-    return f"{wanted}:" if hard is None or wanted <= hard else f"{wanted}:{wanted}"
+def fd_limits(process: Process, host: Host) -> str:
+    """What prlimit --nofile is to be given, up to twice the soft limit; "" if it cannot be raised or is not known.
+
+    The soft limit alone, unless the hard one is below it, or above what the kernel takes from anybody
+    (kernel/sys.c:do_prlimit).
+    """
+    soft, hard, most = process.fd_limit or 0, process.fd_limit_hard, host.nr_open
+    wanted = min(soft * 2, most)
+    if wanted <= soft:
+        return ""
+    if hard is None or wanted <= hard <= most:
+        return f"{wanted}:"
+    return f"{wanted}:{min(max(wanted, hard), most)}"
 
 
 def from_outside(command: str, namespace: str) -> str:

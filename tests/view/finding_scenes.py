@@ -103,6 +103,14 @@ def nearly_full() -> Ward:
     return watch(limits, fds=1022, limit=1024)
 
 
+def unraisable(findings: Findings) -> Findings:
+    """The same on a host whose kernel gives no process more than 1024 descriptors."""
+    snapshot = findings.update.snapshot
+    host = dataclasses.replace(snapshot.host, sysctls={**snapshot.host.sysctls, "fs.nr_open": "1024"})
+    update = dataclasses.replace(findings.update, snapshot=dataclasses.replace(snapshot, host=host))
+    return dataclasses.replace(findings, update=update)
+
+
 def shared() -> Findings:
     """Sockets that a parent and a child hold."""
     ward = watch()
@@ -242,9 +250,12 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "unread_both_ends": ("R01", both_ends),
     "unread_hidden": ("R01", lambda: poll(hidden(aged(State.CLOSE_WAIT, 100)))),
     "unread_growing": ("R01", lambda: growing(recv_queue=1)),
+    "unread_unraisable": ("R01", lambda: unraisable(growing(recv_queue=1))),
+    "read_unraisable": ("R02", lambda: unraisable(growing())),
     "read_shared": ("R02", shared),
     "read_here": ("R02", lambda: other_end(State.CLOSE_WAIT, 90, aged(State.FIN_WAIT2, 2), recv_queue=0)),
     "not_accepted_no_descriptors": ("R03", lambda: poll(aged(State.ESTABLISHED, 9, **UNACCEPTED), ward=nearly_full())),
+    "not_accepted_unraisable": ("R03", lambda: unraisable(SCENES["not_accepted_no_descriptors"][1]())),
     "sending_here": ("R04", lambda: other_end(State.CLOSE_WAIT, 90, aged(State.FIN_WAIT2, 2), **CLOSED_WINDOW)),
     "read_one": ("R02", lambda: poll(*leak(1))),
     "read": ("R02", lambda: poll(*leak(412))),
@@ -285,6 +296,7 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "syn_here_no_descriptors": ("R13", lambda: by_rule(handshakes.syn_to_full_listener, ASKING | {
         "pid": 812, "local": "10.0.0.1", "remote": "10.0.0.1", "remote_port": 81, "local_port": 50_000},
         ward=nearly_full())),
+    "syn_here_unraisable": ("R13", lambda: unraisable(SCENES["syn_here_no_descriptors"][1]())),
     "syn_cookies": ("R14", cookies),
     "syn_flood": ("R14", lambda: poll(
         *(MINI_SYN | {"remote": f"10.1.{n // 200}.{n % 200}"} for n in range(400)))),
@@ -295,6 +307,7 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "queue_full_asked": ("R16", lambda: full_listener(ASKING | {
         "pid": 812, "local": "10.0.0.1", "remote": "10.0.0.1", "remote_port": 81, "local_port": 50_000})),
     "queue_full_no_descriptors": ("R16", lambda: full_listener(used=1020)),
+    "queue_full_unraisable": ("R16", lambda: unraisable(full_listener(used=1020))),
     "queue_overflowed": ("R16", overflowed),
     "backlog": ("R17", lambda: poll(LISTEN | {"local_port": 81, "drops": 7, "cookie": 6})),
     "backlog_capped": ("R17", lambda: poll(LISTEN | {"local_port": 81, "drops": 7, "send_queue": 4096, "cookie": 6})),
@@ -331,6 +344,7 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "memory_aborted": ("R24", lambda: counted({"TCP.mem": 90_000}, {"TcpExt.TCPAbortOnMemory": 3},
                                               aged(State.FIN_WAIT1, 1, send_queue=999, **GONE))),
     "descriptors_leak": ("R25", lambda: descriptors(1020, *leak(812))),
+    "descriptors_unraisable": ("R25", lambda: unraisable(descriptors(1020, *leak(812)))),
     "descriptors": ("R25", lambda: descriptors(950, STANDING)),
     "descriptors_ghosts": ("R25", lambda: descriptors(99, ghosts=40)),
     "port_taken": ("X1", lambda: taken(held=False)),

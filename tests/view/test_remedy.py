@@ -25,7 +25,7 @@ from sockui.knowledge import words
 from sockui.model import Coverage, Host, Known, Owner, Process, Protocol, State, Timer
 from sockui.tracker import Life, Tracker, Update
 from sockui.view.facts import Facts
-from sockui.view.remedy import Remedy, commands, remedy
+from sockui.view.remedy import Remedy, commands, fd_limits, remedy
 from sockui.view.step import Step
 
 MakeUpdate = Callable[..., Update]
@@ -86,6 +86,56 @@ def test_the_command_that_raises_a_descriptor_limit_does_so(soft: int, hard: int
             assert now == (2 * soft, max(2 * soft, hard) if hard > 0 else before[1])
         finally:
             leaking.kill()
+
+
+def test_no_command_asks_for_more_descriptors_than_the_kernel_gives_anybody(make_update: MakeUpdate) -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # as if it were fs.nr_open, which not every host lets us have
+    soft = most - most // 4
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+
+    with subprocess.Popen(["sleep", "60"], preexec_fn=limit) as leaking:
+        try:
+            host = Host("testhost", "Linux", {"fs.nr_open": str(most)})
+            table = ProcessTable()
+            table.refresh()
+            process = table.get(leaking.pid)
+            assert process is not None
+
+            def said(limit: int) -> list[str]:
+                near = dataclasses.replace(process, fd_count=limit, fd_limit=limit)
+                rows, holders = [CLOSE_WAIT | {"pid": leaking.pid}], [(225749, leaking.pid, 87)]
+                page = remedy(make_update(rows, [near], holders, host=host), 0)
+                return [each for each in pasted(page) if each.startswith("prlimit")]
+
+            (command,) = said(soft)
+            subprocess.run(shlex.split(command), check=True)
+            assert resource.prlimit(leaking.pid, resource.RLIMIT_NOFILE) == (most, most)
+            assert said(most) == [], "nothing can raise it any more"
+        finally:
+            leaking.kill()
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "nr_open", "expected"),
+    [
+        (1024, 4096, "1048576", "2048:"),
+        (4096, 4096, "1048576", "8192:8192"),
+        (700_000, 1_048_576, "1048576", "1048576:"),
+        (700_000, 1_048_576, None, "1048576:"),  # not known: the kernel's default
+        (1_048_576, 1_048_576, "2097152", "2097152:2097152"),
+        (3000, 4096, "4000", "4000:4000"),  # lowered since: even its own hard limit is too much to ask for now
+        (1000, 4096, "4000", "2000:4000"),
+        (4000, 4096, "4000", ""),
+        (None, None, "1048576", ""),
+    ],
+)
+def test_a_descriptor_limit_is_raised_as_far_as_it_can_be(
+    soft: int | None, hard: int | None, nr_open: str | None, expected: str, make_process: MakeProcess
+) -> None:
+    host = Host("testhost", "Linux", {"fs.nr_open": nr_open} if nr_open else {})
+    assert fd_limits(make_process(4312, fd_limit=soft, fd_limit_hard=hard), host) == expected
 
 
 def test_steps_follow_the_ladder(make_update: MakeUpdate) -> None:
