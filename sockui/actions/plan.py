@@ -38,6 +38,7 @@ _LEFT_ALONE = {
     Refusal.CLOSE: "there is no connection any more, only what its process has to close()",
 }
 _TOLD = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT1, State.FIN_WAIT2)  # net/ipv4/tcp.c:tcp_need_reset
+_WILDCARDS = (0, 0xFFFF << 32)  # low halves of :: and 0.0.0.0
 _OWN_FLAG = (State.SYN_SENT, State.FIN_WAIT1, State.CLOSING, State.LAST_ACK)  # send_queue counts our SYN or FIN
 
 
@@ -247,19 +248,72 @@ def _cost_of_signal(update: Update, process: Process, number: Signals, rows: Soc
         return
     if number == signal.SIGKILL:
         yield "It ends at once: nothing is finished or flushed."
-    listening = sorted(set(rows["local_port"][rows["state"] == State.LISTEN].tolist()))
-    if listening:
-        ports = ", ".join(_shortened(map(str, listening)))
-        yield f"Nobody can connect to port {ports} until it is started again."
     inodes = {inode for pid, _, inode in descriptors(update, rows) if pid != process.pid}
-    if going := len(rows) - len(inodes):
-        which = ", ".join(by_state(rows[~np.isin(rows["inode"], list(inodes))]))
+    yield from _cost_of_listeners(update, rows, inodes)
+    kept = np.isin(rows["inode"], list(inodes))
+    doors = descriptors(update, rows[kept & (rows["state"] == State.LISTEN)])
+    queued = (rows["owner"] == Owner.LISTENER) & np.isin(rows["fd"], [fd for pid, fd, _ in doors if pid == process.pid])
+    if going := int((~kept & ~queued).sum()):
+        which = ", ".join(by_state(rows[~kept & ~queued]))
         yield f"{sockets(going)} {'ends' if going == 1 else 'end'} with it: {which}."
     if inodes:
         stays = "stays: another process holds it" if len(inodes) == 1 else "stay: other processes hold them"
         yield f"{sockets(len(inodes))} {stays} too."
+    if waiting := int(queued.sum()):
+        wait = "connection waits" if waiting == 1 else "connections wait"
+        yield f"{count(waiting)} {wait} on for accept() in another process."
     if process.unit.endswith(".service"):
         yield f"systemd may start {escape(process.unit)} again."
+
+
+def _cost_of_listeners(update: Update, rows: SocketArray, kept: set[int]) -> Iterator[str]:
+    """Where nobody can connect any more, and where one can: ``kept`` are the inodes that other processes hold too."""
+    listeners = rows[rows["state"] == State.LISTEN]
+    shared = np.isin(listeners["inode"], list(kept))
+    joined = ~shared & _joined(update, listeners)
+    mixed = set(listeners["local_port"][shared | joined].tolist()) & set(
+        listeners["local_port"][~(shared | joined)].tolist()
+    )
+
+    def ports(chosen: NDArray[np.bool_]) -> tuple[str, ...]:
+        """Their ports in order, with the address where the port alone does not tell which listener is meant."""
+        names = ("local_port", "local_high", "local_low", "family")
+        ends = sorted(zip(*(listeners[name][chosen].tolist() for name in names), strict=True))
+        texts = (
+            endpoint(address(high, low, family), port) if port in mixed else str(port)
+            for port, high, low, family in ends
+        )
+        return tuple(dict.fromkeys(texts))
+
+    if alone := ports(~(shared | joined)):
+        yield f"Nobody can connect to port {', '.join(_shortened(alone))} until it is started again."
+    for stay, one, many in (
+        (
+            ports(shared),
+            "another process holds its listener too, and clients wait if it does not accept",
+            "other processes hold their listeners too, and clients wait if those do not accept",
+        ),
+        (ports(joined), "another process listens on it too", "other processes listen on them too"),
+    ):
+        if len(stay) == 1:
+            yield f"Port {stay[0]} stays open: {one}."
+        elif stay:
+            yield f"Ports {', '.join(_shortened(stay))} stay open: {many}."
+
+
+def _joined(update: Update, listeners: SocketArray) -> NDArray[np.bool_]:
+    """Which listeners of a process have one of another beside them that takes the same SYNs (SO_REUSEPORT)."""
+    every = update.sockets
+    others = every[(every["state"] == State.LISTEN) & (update.life != Life.ENDED)]
+    others = others[~np.isin(others["inode"], listeners["inode"])]
+    found = np.zeros(len(listeners), np.bool_)
+    for index, own in enumerate(listeners):
+        there = others[(others["local_port"] == own["local_port"]) & (others["family"] == own["family"])]
+        there = there[(there["interface"] == 0) | (there["interface"] == own["interface"])]
+        same = (there["local_high"] == own["local_high"]) & (there["local_low"] == own["local_low"])
+        wildcard = (there["local_high"] == 0) & np.isin(there["local_low"], _WILDCARDS)
+        found[index] = (same | wildcard).any()
+    return found
 
 
 def _signal_obstacle(process: Process, name: str) -> str:

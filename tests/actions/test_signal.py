@@ -158,6 +158,76 @@ def test_sockets_that_others_hold_too_do_not_end(net: Network) -> None:
         assert alive(other)
 
 
+def test_a_port_stays_open_whose_listener_another_process_holds_too(net: Network, act: Any) -> None:
+    """As behind a server that forks its workers, or socket activation."""
+    shared, alone = (net(socket.create_server, ("127.0.0.1", 0)) for _ in range(2))
+    port, own_port = (each.getsockname()[1] for each in (shared, alone))
+    with holder("parent", [shared.dup()]) as parent, holder("worker", [shared, alone]) as worker:
+        waiting = net(socket.create_connection, ("127.0.0.1", port), 5)
+        doomed = net(socket.create_connection, ("127.0.0.1", own_port), 5)
+        update = net.update()
+        plans = {each.pid: plan_signal(update, each.pid, TERM, allowed=True) for each in (parent, worker)}
+        first = (
+            f"Port {port} stays open: another process holds its listener too, and clients wait if it does not accept."
+        )
+        stays = "1 socket stays: another process holds it too."
+        assert plans[worker.pid].warnings[:2] == (
+            f"Nobody can connect to port {own_port} until it is started again.",
+            first,
+        )
+        assert "2 sockets end with it: 1 LISTEN, 1 ESTABLISHED." in plans[worker.pid].warnings
+        assert stays in plans[worker.pid].warnings
+        assert plans[parent.pid].warnings[:1] == (first,)
+        # what waits is counted with the process that stands in the row of its listener
+        goes_on = "1 connection waits on for accept() in another process."
+        assert sum(goes_on in plan.warnings for plan in plans.values()) == 1
+        assert act(plans[worker.pid], "worker").ended
+        net(socket.create_connection, ("127.0.0.1", port), 5)
+        waiting.settimeout(5)
+        waiting.sendall(b"still there")
+        with pytest.raises(ConnectionRefusedError):
+            net(socket.create_connection, ("127.0.0.1", own_port), 5)
+        with pytest.raises(ConnectionResetError):
+            doomed.recv(1)
+        assert alive(parent)
+        alone_now = plan_signal(net.update(), parent.pid, TERM, allowed=True)
+        assert alone_now.warnings[0] == f"Nobody can connect to port {port} until it is started again."
+
+
+def test_a_port_stays_open_on_which_another_process_listens(net: Network, act: Any) -> None:
+    def listen(host: str, port: int) -> socket.socket:
+        return socket.create_server((host, port), reuse_port=True)
+
+    first = net(listen, "127.0.0.1", 0)
+    port = first.getsockname()[1]
+    second, elsewhere, third = (net(listen, *end) for end in (("0.0.0.0", port), ("127.0.0.2", 0), ("127.0.0.3", 0)))
+    not_there = net(listen, "127.0.0.4", third.getsockname()[1])
+    ports = (elsewhere.getsockname()[1], third.getsockname()[1])
+    with holder("one", [first, elsewhere, third]) as one, holder("two", [second, not_there]):
+        plan = plan_signal(net.update(), one.pid, TERM, allowed=True)
+        nobody = ", ".join(map(str, sorted(ports)))
+        assert plan.warnings == (
+            f"Nobody can connect to port {nobody} until it is started again.",
+            f"Port {port} stays open: another process listens on it too.",
+            "3 sockets end with it: 3 LISTEN.",
+        )
+        assert act(plan, "one").ended
+        net(socket.create_connection, ("127.0.0.1", port), 5)
+        for end in (("127.0.0.2", ports[0]), ("127.0.0.3", ports[1])):
+            with pytest.raises(ConnectionRefusedError):
+                net(socket.create_connection, end, 5)
+
+
+def test_the_address_is_said_where_one_port_both_stays_open_and_does_not(net: Network) -> None:
+    shared = net(socket.create_server, ("127.0.0.1", 0))
+    port = shared.getsockname()[1]
+    alone = net(socket.create_server, ("127.0.0.2", port))
+    with holder("parent", [shared.dup()]), holder("worker", [shared, alone]) as worker:
+        gone, stays, *_ = plan_signal(net.update(), worker.pid, TERM, allowed=True).warnings
+        assert gone == f"Nobody can connect to port 127.0.0.2:{port} until it is started again."
+        assert stays.startswith(f"Port 127.0.0.1:{port} stays open: another process holds its listener too, ")
+
+
 @pytest.mark.parametrize("name", ["[kworker/0:1]", "a\x1bb", "naïve", " x "])
 def test_a_name_that_cannot_be_typed_is_confirmed_by_its_pid(net: Network, act: Any, name: str) -> None:
     ((server, _client),) = net.connect()
