@@ -28,6 +28,20 @@ def unanswered(retries: int, rto_max: int = RTO_MAX) -> int:
     return ((2 << doublings) - 1) * RTO_MIN + (retries - doublings) * rto_max
 
 
+def last_back_off(rto: int, retries: int, rto_max: int = RTO_MAX) -> int:
+    """The back-off at which a closed socket behind an answered zero window is given up (tcp_timer.c:tcp_probe_timer).
+
+    The wait must be the longest, and tcp_orphan_retries steps made; ``rto`` is the socket's own. 200 and 0 -> 10.
+    tcp_output.c:tcp_send_probe0 raises the back-off up to tcp_retries2 only: if that is less, the socket stays.
+    """
+    return max(retries, ((rto_max - 1) // rto).bit_length())
+
+
+def probed(rto: int, back_off: int, rto_max: int = RTO_MAX) -> int:
+    """Time from the closing of the window until the probe timer ends with this back-off. 200 and 10 -> 324600."""
+    return sum(min(max(rto, RTO_MIN) << step, rto_max) for step in range(back_off + 1))
+
+
 def fin_wait2_orphan(seconds: int) -> int:
     """Life of an orphan FIN_WAIT2 under tcp_fin_timeout: as set up to 60 s, above that 2·(N-60) s.
 

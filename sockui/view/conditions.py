@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sockui.diagnosis import situations
 from sockui.model import Known, Protocol, State, Timer
-from sockui.view import evidence
+from sockui.view import evidence, settings
 from sockui.view.evidence import knows, unread_bytes
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def _of_socket(facts: Facts) -> dict[str, bool]:
     state, tcp = int(row["state"]), row["protocol"] == Protocol.TCP
     timer, info = knows(row, Known.TIMER), knows(row, Known.INFO)
     retransmitting = bool(situations.retransmitting(one)[0])
+    zero_window = tcp and bool(situations.zero_window(one)[0])
     persist = info and timer and row["timer"] == Timer.PERSIST
     heard_since = bool(facts.stall and facts.stall.min_ms > int(row["last_ack_recv"]) + ONE_WAY_MS)
     fin_timeout = facts.host.number("net.ipv4.tcp_fin_timeout") or 0
@@ -52,7 +53,13 @@ def _of_socket(facts: Facts) -> dict[str, bool]:
         "same_host": facts.same_host,
         "peer_unaccepted": facts.peer is not None and facts.peer.unaccepted,
         "keepalive": timer and row["timer"] == Timer.KEEPALIVE and not facts.orphan,
-        "zero_window": tcp and bool(situations.zero_window(one)[0]),
+        "zero_window": zero_window,
+        "window_shrunk": zero_window and timer and row["timer"] == Timer.ON,  # what is in flight does not fit any more
+        "probing": zero_window and timer and row["timer"] == Timer.PERSIST,
+        "probed_for_ever": facts.orphan
+        and zero_window
+        and persist
+        and settings.probed_for_ever(facts.host, facts.rto, int(row["backoff"])),
         "retransmitting": tcp and retransmitting,
         "last_timer": bool(facts.gives_up),
         "repeated": timer and row["retransmits"] > 0,

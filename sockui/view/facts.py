@@ -16,7 +16,8 @@ import numpy as np
 from sockui.collector.processes import user_name
 from sockui.diagnosis import situations
 from sockui.diagnosis.situations import Situation
-from sockui.model import Host, Known, Owner, Process, Protocol, State, state_name
+from sockui.knowledge import lifetimes
+from sockui.model import Host, Known, Owner, Process, Protocol, State, Timer, state_name
 from sockui.tracker import Life, Update
 from sockui.view import conditions, evidence, settings, stalls
 from sockui.view.evidence import knows, number, unread_bytes, unsent_bytes
@@ -68,6 +69,14 @@ class Facts:
     def gives_up(self) -> bool | None:
         """Whether the kernel ends it when its timer fires; None: it may."""
         return stalls.gives_up(self.row, self.host, orphan=self.orphan)
+
+    @property
+    def rto(self) -> int:
+        """Its retransmission timeout without back-off, ms; the shortest one if that is not known."""
+        row = self.row
+        if not knows(row, Known.INFO | Known.TIMER):
+            return lifetimes.RTO_MIN
+        return (int(row["rto"]) // 1000 >> int(row["backoff"] if row["timer"] == Timer.ON else 0)) or lifetimes.RTO_MIN
 
     @cached_property
     def unaccepted(self) -> bool:
@@ -292,7 +301,7 @@ class Facts:
         acting, unread, unsent = self.acting, unread_bytes(row), unsent_bytes(row)
         counted = ("datagram",) if row["protocol"] == Protocol.UDP else ("SYN or ACK", "SYNs and ACKs")
         given = {
-            **settings.times(self.host),
+            **settings.times(self.host, self.rto),
             "state": self.state,
             "holder": holder,
             "its_fd": f"fd {self.holders[0][1]}" if self.holders else "its descriptor",

@@ -47,10 +47,13 @@ def usual(host: Host) -> Host:
     return dataclasses.replace(host, sysctls=_defaults())
 
 
-def times(host: Host) -> dict[str, str]:
-    """The times that the settings lead to, for texts; of a host that tells no setting those of the defaults."""
+def times(host: Host, rto: int = lifetimes.RTO_MIN) -> dict[str, str]:
+    """The times that the settings lead to, for texts; of a host that tells no setting those of the defaults.
+
+    Those of window probes follow the ``rto`` of a socket, ms.
+    """
     if not host.sysctls and _defaults():
-        defaults = times(usual(host))
+        defaults = times(usual(host), rto)
         return {name: text if text == UNKNOWN_TIME else f"{text} (default)" for name, text in defaults.items()}
     retries, fin_timeout = host.number("net.ipv4.tcp_synack_retries"), host.number("net.ipv4.tcp_fin_timeout")
     return {
@@ -59,7 +62,40 @@ def times(host: Host) -> dict[str, str]:
         "fin_wait2_life": _text(None if fin_timeout is None else lifetimes.fin_wait2_orphan(fin_timeout)),
         "connect_fails": _text(connect_fails_ms(host)),
         "synack_fails": _text(None if retries is None else lifetimes.syn_ack(retries)),
+        **_probing(host, rto),
     }
+
+
+def _probing(host: Host, rto: int) -> dict[str, str]:
+    """What ends a closed socket behind a zero window: while the peer answers probes, and if not."""
+    retries, most = (host.number(f"net.ipv4.tcp_{name}") for name in ("orphan_retries", "retries2"))
+    if retries is None or most is None:
+        return {
+            **dict.fromkeys(("probe_life", "window_ends"), UNKNOWN_TIME),
+            **dict.fromkeys(("probe_backoff", "probe_limit"), "an unknown number"),
+            "probe_reason": "which settings say",
+        }
+    last = lifetimes.last_back_off(rto, retries, rto_max_ms(host))
+    life = _text(lifetimes.probed(rto, last, rto_max_ms(host)))
+    by_retries = last == retries
+    above = f"tcp_orphan_retries={retries} is above " if by_retries else ""
+    return {
+        "probe_reason": f"tcp_orphan_retries={retries}" if by_retries else f"RTO {long_duration(rto)}",
+        "probe_life": life,
+        "probe_backoff": str(last),
+        "probe_limit": str(retries or lifetimes.ORPHAN_RETRIES_ZERO),
+        "window_ends": f"never ({above}tcp_retries2={most})"
+        if last > most
+        else f"about {life} after the window closed",
+    }
+
+
+def probed_for_ever(host: Host, rto: int, back_off: int = 0) -> bool:
+    """Whether a closed socket behind a zero window, with this back-off now, stays while the peer answers probes."""
+    retries, most = (host.number(f"net.ipv4.tcp_{name}") for name in ("orphan_retries", "retries2"))
+    if retries is None or most is None:
+        return False
+    return lifetimes.last_back_off(rto, retries, rto_max_ms(host)) > max(most, back_off)
 
 
 def shown(host: Host, names: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -182,6 +183,48 @@ def test_a_last_timer_is_said_to_be_the_last(make_update: MakeUpdate, row: dict[
     evidence = explain(make_update([row], host=DEFAULTS), 0).evidence
     assert line in evidence
     assert sum(text.startswith(("Next ", "Gives up", "Its timer")) for text in evidence) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "changed", "row", "said"),
+    [
+        (
+            State.FIN_WAIT1,
+            {},
+            {},
+            "5 min 28 s after the window closed or some seconds later, if that is over at the next probe, while the ",
+        ),
+        (State.LAST_ACK, {"orphan_retries": "12"}, {}, "9 min 28 s after the window closed"),
+        (
+            State.LAST_ACK,
+            {"retries2": "8"},
+            {"backoff": 8},
+            "Never while the peer answers window probes: that takes a back-off of 10 (RTO 204 ms), above tcp_retries2",
+        ),
+        (State.FIN_WAIT1, {"retries2": "8"}, {"backoff": 8, "rto": 500_000}, "4 min 7 s after the window closed"),
+        (State.FIN_WAIT1, {"retries2": "8"}, {"backoff": 10}, "5 min 28 s after"),  # it was lowered too late
+        (State.FIN_WAIT1, {"retries2": "8"}, {"inode": 5, "pid": 9}, "While a process holds it and the peer answers"),
+        (
+            State.FIN_WAIT1,
+            {},
+            {"timer": Timer.ON, "retransmits": 3, "backoff": 3, "rto": 1_632_000},
+            "At the first timeout after 1 min 42 s (tcp_orphan_retries=0, which means 8; about 107 s in all): the",
+        ),
+        (State.CLOSING, {"retries2": "9"}, {}, "Never while the peer answers window probes without reading"),
+    ],
+)
+def test_a_closed_socket_behind_a_window_ends_as_the_settings_say(
+    make_update: MakeUpdate, state: State, changed: dict[str, str], row: dict[str, Any], said: str
+) -> None:
+    settings = dict(DEFAULTS.sysctls) | {f"net.ipv4.tcp_{name}": value for name, value in changed.items()}
+    host = dataclasses.replace(DEFAULTS, sysctls=settings)
+    ends = explain(make_update([PROBING | {"state": state} | row], host=host), 0).ends
+    assert ends.startswith(said)
+
+
+def test_a_text_without_settings_has_the_default_and_says_so(make_update: MakeUpdate) -> None:
+    ends = explain(make_update([PROBING], host=Host("h", "Linux")), 0).ends
+    assert ends.startswith("5 min 28 s (default) after the window closed")
 
 
 def test_settings_that_cannot_be_read_leave_it_open(make_update: MakeUpdate) -> None:
