@@ -225,11 +225,19 @@ def test_a_fin_without_a_timer_must_be_so_twice(ward: Ward) -> None:
     [
         ({}, set()),
         ({"net.ipv4.tcp_abort_on_overflow": "1"}, {"tcp_abort_on_overflow"}),
-        ({"net.ipv4.tcp_syncookies": "0", "net.ipv4.tcp_retries2": "5"}, {"tcp_syncookies", "tcp_retries2"}),
+        (
+            {"net.ipv4.tcp_syncookies": "0", "net.ipv4.tcp_retries2": "5"},
+            {"tcp_syncookies", "tcp_retries2", "breaks_early", "keeps_orphans"},
+        ),
+        ({"net.ipv4.tcp_retries2": "9"}, {"tcp_retries2", "keeps_orphans"}),
+        ({"net.ipv4.tcp_retries2": "10"}, set()),
+        ({"net.ipv4.tcp_retries2": "8", "net.ipv4.tcp_rto_max_ms": "30000"}, set()),
+        ({"net.ipv4.tcp_orphan_retries": "15"}, set()),
+        ({"net.ipv4.tcp_orphan_retries": "16"}, {"tcp_orphan_retries", "keeps_orphans_above"}),
         ({"net.ipv4.tcp_tw_recycle": "1"}, {"tcp_tw_recycle"}),
         ({"net.ipv4.tcp_tw_recycle": "0"}, set()),
         ({"net.ipv4.tcp_timestamps": "0", "net.ipv4.tcp_tw_reuse": "1"}, {"tcp_timestamps"}),
-        ({"net.ipv4.tcp_orphan_retries": "1"}, {"tcp_orphan_retries"}),
+        ({"net.ipv4.tcp_orphan_retries": "1"}, {"tcp_orphan_retries", "loses_unsent"}),
         ({"net.ipv4.tcp_max_tw_buckets": "5000"}, {"tcp_max_tw_buckets"}),
     ],
 )

@@ -9,9 +9,12 @@ import numpy as np
 from sockui.diagnosis.census import Census, Rows
 from sockui.diagnosis.finding import Draft, Severity
 from sockui.diagnosis.situations import Situation
+from sockui.knowledge import lifetimes
 from sockui.model import Host, Known, State
 
 _NONE: Rows = np.empty(0, np.intp)
+_RETRIES_LEAST = 8
+"""With less of tcp_retries2 a connection breaks before the 100 s of RFC 1122 section 4.2.3.5."""
 _PER_TIME_WAIT = 256
 """Bytes of memory of one TIME_WAIT socket (TCP-FACTS A.10)."""
 
@@ -107,7 +110,7 @@ def conntrack(census: Census) -> Iterator[Draft]:
 
 def settings(census: Census) -> Iterator[Draft]:
     """X5: settings that folk remedies leave behind; one finding that names them all."""
-    wrong = lint(census.host)
+    wrong, reasons = lint(census.host), harm(census.host)
     if wrong:
         yield Draft(
             "X5",
@@ -115,8 +118,24 @@ def settings(census: Census) -> Iterator[Draft]:
             _NONE,
             count=len(wrong),
             values={name: census.host.sysctls[f"net.ipv4.{name}"] for name in sorted(wrong)},
-            conditions=frozenset(wrong),
+            conditions=frozenset(wrong | reasons),
         )
+
+
+def harm(host: Host) -> set[str]:
+    """What tcp_retries2 and tcp_orphan_retries do that hurts: each may do one thing or another."""
+    retries, closed = (host.number(f"net.ipv4.tcp_{name}") for name in ("retries2", "orphan_retries"))
+    longest = host.number("net.ipv4.tcp_rto_max_ms") or lifetimes.RTO_MAX
+    reasons = set()
+    if retries is not None and retries < _RETRIES_LEAST:
+        reasons.add("breaks_early")
+    if retries is not None and retries < lifetimes.last_back_off(lifetimes.RTO_MIN, 0, longest):
+        reasons.add("keeps_orphans")
+    elif retries is not None and closed is not None and closed > retries:
+        reasons.add("keeps_orphans_above")
+    if closed in (1, 2):
+        reasons.add("loses_unsent")
+    return reasons
 
 
 def lint(host: Host) -> set[str]:
@@ -132,9 +151,10 @@ def lint(host: Host) -> set[str]:
         wrong.add("tcp_abort_on_overflow")
     if (cookies := value("tcp_syncookies")) is not None and cookies != 1:
         wrong.add("tcp_syncookies")
-    if (retries := value("tcp_retries2")) is not None and retries < 8:
+    reasons = harm(host)
+    if reasons & {"breaks_early", "keeps_orphans"}:
         wrong.add("tcp_retries2")
-    if value("tcp_orphan_retries") in (1, 2):
+    if reasons & {"loses_unsent", "keeps_orphans_above"}:
         wrong.add("tcp_orphan_retries")
     if value("tcp_timestamps") == 0 and value("tcp_tw_reuse") == 1:
         wrong.add("tcp_timestamps")
