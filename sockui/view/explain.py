@@ -142,6 +142,8 @@ def _left(facts: Facts) -> str:
     low, high = int(facts.age["min_ms"]), int(facts.age["max_ms"])
     if facts.situation == Situation.SYN_SENT and high >= 0:
         limit = settings.connect_fails_ms(facts.host)
+    elif {"half_accepted", "queue_full"} <= facts.conditions:
+        return ""  # the listener forgets it long before
     elif facts.stall and facts.stall.kind == "outage":
         limit, low = settings.unanswered_ms(facts.host, orphan=facts.orphan), facts.stall.min_ms
     else:

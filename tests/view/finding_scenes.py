@@ -15,7 +15,7 @@ from sockui.config import Config
 from sockui.diagnosis import engine
 from sockui.diagnosis.engine import Diagnosis
 from sockui.diagnosis.finding import Finding, Findings
-from sockui.diagnosis.rules import Rule, handshakes
+from sockui.diagnosis.rules import Rule, handshakes, moving
 from sockui.diagnosis.thresholds import Thresholds
 from sockui.model import Call, Holders, Known, Owner, Protocol, State, Threads, Timer
 from sockui.moments import judge
@@ -313,7 +313,11 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "backlog_capped": ("R17", lambda: poll(LISTEN | {"local_port": 81, "drops": 7, "send_queue": 4096, "cookie": 6})),
     "silent_peer": ("R18", lambda: poll(*(aged(State.ESTABLISHED, 120, **OUT, **REPEATING) for _ in range(2)))),
     "silent_peer_heard": ("R18", lambda: poll(aged(State.ESTABLISHED, 2, **OUT, **REPEATING))),
-    "silent_peer_not_let_in": ("R18", lambda: other_end(
+    "silent_peer_not_let_in": ("R18", lambda: by_rule(
+        moving.retransmitting,
+        aged(State.ESTABLISHED, 40, local_port=50_000, remote="10.0.0.1", remote_port=81, **REPEATING),
+        MINI_SYN | {"pid": 0, "fd": -1, "local_port": 81, "remote": "10.0.0.1", "remote_port": 50_000})),
+    "silent_peer_soon_let_in": ("R18", lambda: other_end(
         State.ESTABLISHED, 40, MINI_SYN | {"pid": 0, "fd": -1, "local_port": 8080}, **REPEATING)),
     "silent_peer_unreachable": ("R18", lambda: poll(
         aged(State.ESTABLISHED, 90, **OUT, **(REPEATING | {"backoff": 2, "total_rto_time": 80_000})))),
