@@ -279,6 +279,8 @@ SCENES: dict[str, tuple[str, Scene]] = {
     "fin_unanswered": ("R07", lambda: poll(*(aged(State.FIN_WAIT1, 30, **REPEATING, **GONE) for _ in range(3)))),
     "fin_unanswered_held": ("R07", lambda: poll(aged(State.FIN_WAIT1, 30, **REPEATING))),
     "fin_window": ("R08", lambda: poll(*(aged(State.FIN_WAIT1, 30, **CLOSED_WINDOW, **GONE) for _ in range(2)))),
+    "fin_window_for_ever": ("R08", lambda: poll(aged(State.FIN_WAIT1, 30, **CLOSED_WINDOW, **GONE),
+                                               ward=watch(tcp_retries2="8"))),
     "fin_window_held": ("R08", lambda: poll(aged(State.LAST_ACK, 30, **CLOSED_WINDOW))),
     "fin_window_here": ("R08", lambda: other_end(State.FIN_WAIT1, 30, aged(State.ESTABLISHED, 2), **CLOSED_WINDOW)),
     "fin_no_timer": ("R09", lambda: poll(
