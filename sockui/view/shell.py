@@ -12,7 +12,7 @@ from sockui.view.format import cells, escape
 
 _SEPARATOR = re.compile(r" \| | && | \|\| |; ")
 _EARLIEST = 0.4
-"""A line ends behind a word from that part of its room on: before, it would leave too much of it empty."""
+"""A line ends at a space from that part of its room on; before, only if the next word would be broken else."""
 
 
 def quote(text: str) -> str:
@@ -40,17 +40,21 @@ def lines(command: str, room: int) -> list[str]:
     A line ends behind a word with ``\``. Only what a line has no room for otherwise is broken within quotes or words.
     """
     quoted, found, start = _quoted(command), [], 0
+    apart = [at for at, letter in enumerate(command) if letter == " " and not quoted[at]]  # where words end
     while cells(command[start:]) > room:
         end = start + 1
         while cells(command[start : end + 1]) <= room:
             end += 1
-        ends = [at for at in range(start + int(_EARLIEST * room), end) if command[at] == " "]
-        between = [at for at in ends if not quoted[at] and cells(command[start : at + 1]) < room]
-        if between:
-            found.append(command[start : between[-1] + 1] + "\\")
+        early = start + int(_EARLIEST * room)
+        last = max((at for at in apart if start < at and cells(command[start : at + 1]) < room), default=-1)
+        following = min((at for at in apart if at > last), default=len(command))
+        if last >= early or (last > 0 and cells(command[last + 1 : following]) < room):
+            found.append(command[start : last + 1] + "\\")
+            start = last + 1
         else:
-            found.append(command[start : ends[-1] + 1] if ends else command[start:end])
-        start += len(found[-1]) - bool(between)
+            within = command.rfind(" ", early, end) + 1
+            found.append(command[start : within or end])
+            start = within or end
     return [*found, command[start:]]
 
 

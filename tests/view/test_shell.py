@@ -47,6 +47,7 @@ def test_a_line_ends_outside_of_quotes_if_it_can() -> None:
     command = "ss -tK 'src = 10.0.0.1 and dport = :443' and more"
     assert lines(command, 43) == ["ss -tK 'src = 10.0.0.1 and dport = :443' \\", "and more"]
     assert lines(command, 24) == ["ss -tK 'src = 10.0.0.1 ", "and dport = :443' and \\", "more"]
+    assert lines(command, 40) == ["ss -tK \\", "'src = 10.0.0.1 and dport = :443' and \\", "more"]
     assert lines("a" * 10, 8) == ["a" * 8, "a" * 2]
     assert lines("ss -tan", 8) == ["ss -tan"]
 
