@@ -20,8 +20,8 @@ from pathlib import Path
 from tests.trust.table import HEADINGS, Row, as_json
 
 GROUPS = {  # name: (s that it may take, what it is)
-    "accuracy": (180, "every socket as ss shows it, while sockets come and go"),
-    "fuzz": (150, "mutated dumps, filters, texts, files"),
+    "accuracy": (150, "every socket as ss shows it, while sockets come and go"),
+    "fuzz": (120, "mutated dumps, filters, texts, files"),
     "hostile": (120, "process names and arguments that attack a terminal, a shell, a spreadsheet"),
     "faults": (90, "a kernel, a /proc and a host in trouble"),
     "line": (180, "terminals in trouble, and SSH lines that drop"),
