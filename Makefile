@@ -12,11 +12,13 @@ run: .venv/installed  ## look at this host: make run, make run ARGS="list state 
 	@$(BIN)/sockui $(ARGS)
 
 test: .venv/developing  ## every test but the long ones of make trust; what is skipped is listed with the reason
-	@status=0; beside=$$(mktemp); \
-	nice -n 19 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "not kernel and not pty" >$$beside 2>&1 & \
-	$(BIN)/pytest -m "(kernel or pty) and not long" || status=$$?; \
-	wait $$! || status=$$?; \
-	cat $$beside; rm -f $$beside; exit $$status
+	@status=0; beside=$$(mktemp -d); \
+	nice -n 19 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "not kernel and not pty" >$$beside/neither 2>&1 & neither=$$!; \
+	$(BIN)/pytest -m "pty and not long" >$$beside/pty 2>&1 & pty=$$!; \
+	$(BIN)/pytest -m "kernel and not pty and not long" || status=$$?; \
+	wait $$pty || status=$$?; \
+	wait $$neither || status=$$?; \
+	cat $$beside/pty $$beside/neither; rm -rf $$beside; exit $$status
 
 lint: .venv/developing  ## style, types and the layers
 	$(BIN)/ruff check .

@@ -251,7 +251,7 @@ def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_again(line: Open
         ui.screen.reset()
         ui.send("fg\n")
         ui.wait(lambda text: " / state listen" in text and "fg" not in text)
-        ui.wait(lambda text: "q quit" in text.splitlines()[-1])  # on the last line of the terminal as it is now
+        ui.wait(lambda text: "Enter keep it" in text.splitlines()[-1])  # on the last line of the terminal as it is now
     ui.send("x")  # still typed into the filter
     ui.wait("state listenx")
     ui.send("\x1b")
