@@ -46,10 +46,7 @@ class OrderedApp(App[int]):
         first = self._first(event)
         await super().on_event(event)
         way = [each for each in (first.ancestors_with_self if first else ()) if each is not self]
-        from textual.widgets import Input  # late: the first frame does without
-
-        # of a line that is typed again, behind what it made one of them send on: Enter has a filter close its line
-        self._follow(way * 2 if isinstance(first, Input) else way)
+        self._follow(way * 2)  # again, behind what it made one of them send on: Enter has a filter close its line
 
     def _first(self, event: events.Event) -> Any:
         """The widget that an event is forwarded to."""
