@@ -27,11 +27,7 @@ CLOSE_WAIT: dict[str, Any] = {"state": State.CLOSE_WAIT, "recv_queue": 1, "pid":
         ("7", "nstat -asz X; sysctl net.a", "nsenter -t 7 -n nstat -asz X; nsenter -t 7 -n sysctl net.a"),
         ("7", "ss -t '(x)' | wc -l", "nsenter -t 7 -n ss -t '(x)' | wc -l"),
         ("7", "ss -Htanpo | grep -E 'a | ss'", "nsenter -t 7 -n ss -Htanpo | grep -E 'a | ss'"),
-        (
-            "7",
-            "grep TCP: /proc/net/sockstat; nstat X",
-            "nsenter -t 7 -n grep TCP: /proc/net/sockstat; nsenter -t 7 -n nstat X",
-        ),
+        ("7", "cat /proc/net/tcp; nstat X", "nsenter -t 7 -n cat /proc/net/tcp; nsenter -t 7 -n nstat X"),
         ("blue", "grep TCP: /proc/net/sockstat", "nsenter --net=/run/netns/blue grep TCP: /proc/net/sockstat"),
         ("blue", "tcpdump -c 9 -ni any", "nsenter --net=/run/netns/blue tcpdump -c 9 -ni any"),
         ("blue", "ls /proc/5/fd | wc -l; grep 'open files' /proc/5/limits", None),
