@@ -110,7 +110,8 @@ def conntrack(census: Census) -> Iterator[Draft]:
 
 def settings(census: Census) -> Iterator[Draft]:
     """X5: settings that folk remedies leave behind; one finding that names them all."""
-    wrong, reasons = lint(census.host), harm(census.host)
+    reasons = harm(census.host)
+    wrong = lint(census.host, reasons)
     if wrong:
         yield Draft(
             "X5",
@@ -138,8 +139,8 @@ def harm(host: Host) -> set[str]:
     return reasons
 
 
-def lint(host: Host) -> set[str]:
-    """The settings of net.ipv4 with a value that hurts, without their prefix."""
+def lint(host: Host, reasons: set[str]) -> set[str]:
+    """The settings of net.ipv4 with a value that hurts, without their prefix; ``reasons`` are those of :func:`harm`."""
 
     def value(name: str) -> int | None:
         return host.number(f"net.ipv4.{name}")
@@ -151,7 +152,6 @@ def lint(host: Host) -> set[str]:
         wrong.add("tcp_abort_on_overflow")
     if (cookies := value("tcp_syncookies")) is not None and cookies != 1:
         wrong.add("tcp_syncookies")
-    reasons = harm(host)
     if reasons & {"breaks_early", "keeps_orphans"}:
         wrong.add("tcp_retries2")
     if reasons & {"loses_unsent", "keeps_orphans_above"}:
