@@ -15,17 +15,25 @@ pytestmark = pytest.mark.kernel
 
 EXACT = {"time-wait", "fin-wait2-orphan", "syn-sent", "accept-queue", "fin-wait2-held"}
 """States whose age TCP-FACTS calls exact for a socket that was left alone."""
+DATED = EXACT | {"close-wait-unread", "close-wait-read", "fin-wait1", "last-ack", "closing", "syn-recv"}
+LOOKS = 4
+"""So often is looked: nothing dates a SYN_RECV whose SYN-ACK timer is due, which lasts 0.2 s at the age of 7 s."""
 CLOCK = 0.15
 """Seconds by which the lab may be late in noting that a socket entered its state."""
 
 
 def test_the_true_age_lies_in_the_interval(aged_lab: Lab, sockui_list: Callable[..., dict[str, Any]]) -> None:
+    looks = (dated(aged_lab, sockui_list()) for _ in range(LOOKS))
+    assert any(look >= DATED for look in looks)
+
+
+def dated(lab: Lab, answer: dict[str, Any]) -> set[str]:
+    """What has an age, which is right."""
     wall_minus_monotonic = time.time() - time.monotonic()
-    answer = sockui_list()
     taken_at = datetime.fromisoformat(answer["taken_at"]).timestamp()
     rows = {(r["local_address"], r["local_port"], r["remote_address"], r["remote_port"]): r for r in answer["sockets"]}
     checked = set()
-    for made in aged_lab.made:
+    for made in lab.made:
         row = rows.get((*made.local, *(made.remote if made.remote[1] else (None, None))))
         if made.made_at_monotonic is None or row is None or row["state"] != made.state.name:
             continue
@@ -41,4 +49,4 @@ def test_the_true_age_lies_in_the_interval(aged_lab: Lab, sockui_list: Callable[
         if least is not None or most is not None:
             assert row["state_age_source"] in ("timer", "last_ack", "busy", "retransmits")
             checked.add(made.name)
-    assert EXACT | {"close-wait-unread", "close-wait-read", "fin-wait1", "last-ack", "closing", "syn-recv"} <= checked
+    return checked
