@@ -45,6 +45,10 @@ TIMER_LATE_MS = 2_500
 """A 60 s timer may fire, and its countdown rest at 0, up to this late (kernel/time/timer.c, wheel levels)."""
 INITIAL_RTO_MS = 1_000
 """TCP_TIMEOUT_INIT: the first SYN or SYN-ACK is repeated after it."""
+RTO_MAX_MS = 120_000
+"""TCP_RTO_MAX: no timeout is longer, where tcp_rto_max_ms does not say otherwise."""
+SHORT_FIN_TIMEOUT_S = 10
+"""Below, an orphan may well wait longer than tcp_fin_timeout: 3.5 times its RTO (tcp.h:tcp_fin_time)."""
 
 
 COUNTER_MS = 1 << 32
@@ -67,24 +71,26 @@ def bounds(sockets: SocketArray, host: Host, uptime: float, dump_seconds: float 
     ages = np.zeros(len(sockets), AGE)
     ages["max_ms"] = -1
     late = round(dump_seconds * 1000)
-    fin_wait2_seconds = host.number("net.ipv4.tcp_fin_timeout")
     for start in range(0, len(sockets), PIECE):
-        _bound(sockets[start : start + PIECE], ages[start : start + PIECE], fin_wait2_seconds, late)
+        _bound(sockets[start : start + PIECE], ages[start : start + PIECE], host, late)
     if uptime * 1000 >= COUNTER_MS:  # an older socket may look young, but for those that a timer ends
         ages["max_ms"][(ages["source"] == AgeSource.LAST_ACK) | (ages["source"] == AgeSource.BUSY)] = -1
     ages["source"][(ages["min_ms"] == 0) & (ages["max_ms"] < 0)] = AgeSource.NONE
     return ages
 
 
-def _bound(sockets: SocketArray, ages: AgeArray, fin_wait2_seconds: int | None, late: int) -> None:
+def _bound(sockets: SocketArray, ages: AgeArray, host: Host, late: int) -> None:
     """Fill in the ages of some sockets; ``late`` is in ms."""
     state = np.where(sockets["protocol"] == Protocol.TCP, sockets["state"], 0)
     for code, alike in by_state(state):
         parts = [(*_BOUNDS[code], alike)] if code in _BOUNDS else []
         if code == State.FIN_WAIT2:
             held = sockets["inode"][alike] != 0
-            orphan = partial(_fin_wait2_orphan, seconds=fin_wait2_seconds)
+            orphan = partial(_fin_wait2_orphan, seconds=host.number("net.ipv4.tcp_fin_timeout"))
             parts = [(Known.TIMER, orphan, alike[~held]), (Known.INFO, _fin_wait2_held, alike[held])]
+        elif code == State.SYN_RECV:
+            mini = partial(_syn_recv, rto_max=host.number("net.ipv4.tcp_rto_max_ms") or RTO_MAX_MS)
+            parts = [(Known.MINI | Known.TIMER, mini, alike)]
         for groups, bound, rows in parts:
             chosen = Rows(sockets, rows)
             known = _has(chosen["known"], groups)
@@ -123,6 +129,7 @@ def _time_wait(sockets: Rows) -> _Bound:
 def _fin_wait2_orphan(sockets: Rows, seconds: int | None) -> _Bound:
     """Exact, from tcp_fin_timeout as it is now; a socket with TCP_LINGER2 or an older setting differs.
 
+    A short one is but the least: the socket stays for 3.5 times its RTO, which a mini-socket does not tell.
     Up to 60 s the mini-socket lives that long. Above, a full socket lives N-60 s and then a mini-socket
     N-60 s more (tcp_timer.c:tcp_keepalive_timer, tcp_input.c:tcp_rcv_state_process).
     """
@@ -140,7 +147,8 @@ def _fin_wait2_orphan(sockets: Rows, seconds: int | None) -> _Bound:
     elapsed = full_life - left
     usable = running & (elapsed >= 0)
     most = np.where(left == 0, elapsed + TIMER_LATE_MS, elapsed)
-    return np.where(usable, elapsed, 0), np.where(usable, most, -1), AgeSource.TIMER
+    bounded = usable & (seconds >= SHORT_FIN_TIMEOUT_S)
+    return np.where(usable, elapsed, 0), np.where(bounded, most, -1), AgeSource.TIMER
 
 
 def _fin_wait2_held(sockets: Rows) -> _Bound:
@@ -182,7 +190,8 @@ def _fin_unacknowledged(sockets: Rows) -> _Bound:
 def _syn_sent(sockets: Rows) -> _Bound:
     """Time of the first SYN, from the totals, or rebuilt from retransmissions where the kernel has none.
 
-    The last_* fields are garbage in this state. Timers that have fired were each up to 40 ms late.
+    The last_* fields are garbage in this state. Timers that have fired were each up to 40 ms late. Without a timer it
+    has just begun: net/ipv4/tcp_output.c:tcp_connect starts it after the socket is listed.
     """
     rto, left = _ms(sockets, "rto"), _ms(sockets, "timer_ms")
     retransmits = _ms(sockets, "retransmits")
@@ -192,13 +201,14 @@ def _syn_sent(sockets: Rows) -> _Bound:
     scheduled = ((retransmits - backoff) + (1 << np.minimum(backoff, 30)) - 1) * INITIAL_RTO_MS + since_last
     totals = _has(sockets["known"], Known.RTO_TOTALS) & (sockets["total_rto"] > 0)
     least = np.where(totals, _ms(sockets, "total_rto_time") + INITIAL_RTO_MS, scheduled)
+    least[~totals & (sockets["timer"] == Timer.OFF)] = 0
     lateness = 100 + 40 * np.minimum(retransmits, 20) + np.where(left == 0, TIMER_LATE_MS, 0)
     source = np.where(retransmits > 0, AgeSource.RETRANSMITS, AgeSource.TIMER)
     return least, least + lateness, source
 
 
-def _syn_recv(sockets: Rows) -> _Bound:
-    """A mini-socket's SYN-ACK timer doubles from 1 s: what is left tells at least which round it is in.
+def _syn_recv(sockets: Rows, rto_max: int) -> _Bound:
+    """A mini-socket's SYN-ACK timer doubles from 1 s up to ``rto_max`` ms: what is left tells at least its round.
 
     Nothing bounds it above: the rounds that TCP_DEFER_ACCEPT waits in silence are not counted, and a repeated
     SYN of the peer begins a round again (reqsk_timer_handler, tcp_check_req). Nothing left tells nothing: the timer
@@ -206,7 +216,8 @@ def _syn_recv(sockets: Rows) -> _Bound:
     """
     left = _ms(sockets, "timer_ms")
     round_ = np.ceil(np.log2(np.maximum(left, INITIAL_RTO_MS) / INITIAL_RTO_MS)).astype(np.int64)
-    least = np.where(left == 0, 0, (2 * (1 << round_) - 1) * INITIAL_RTO_MS - left)
+    waits = np.minimum((1 << round_) * INITIAL_RTO_MS, rto_max)
+    least = np.where(left == 0, 0, ((1 << round_) - 1) * INITIAL_RTO_MS + waits - left)
     return least, np.full(len(left), -1), AgeSource.TIMER
 
 
@@ -237,7 +248,6 @@ _BOUNDS: Mapping[int, tuple[Known, Callable[[Rows], _Bound]]] = {
     State.FIN_WAIT1: (Known.COUNTERS, _fin_unacknowledged),
     State.LAST_ACK: (Known.COUNTERS, _fin_unacknowledged),
     State.SYN_SENT: (Known.INFO | Known.TIMER, _syn_sent),
-    State.SYN_RECV: (Known.MINI | Known.TIMER, _syn_recv),
     State.ESTABLISHED: (Known.INFO, _established),
 }
-"""Fields that a state's bound needs, and the bound; that of FIN_WAIT2 depends on whether somebody holds it."""
+"""Fields that a state's bound needs, and the bound; those of FIN_WAIT2 and SYN_RECV depend on more (``_bound``)."""

@@ -230,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
     ui.add_argument(
         "--allow-actions",
         action="store_const",
-        const="true",
+        const=True,
         help="let the remediation page close sockets and signal processes",
     )
 

@@ -98,9 +98,10 @@ def _configure(options: argparse.Namespace) -> Config:
 
     from sockui.config import load
 
-    names = ("interval", "source", "sort", "columns", "theme", "mouse", "slow", "allow_actions")
+    names = ("interval", "source", "sort", "columns", "theme", "mouse", "slow")
     flags = {name: value for name in names if (value := getattr(options, name)) is not None}
-    return load(flags, os.environ, Path(options.config) if options.config else None)
+    file = Path(options.config) if options.config else None
+    return load(flags, os.environ, file, allow_actions=bool(options.allow_actions))
 
 
 def _explain(words: list[str], options: argparse.Namespace) -> int:
@@ -273,20 +274,21 @@ def _count_down(seconds: float, left: float) -> None:
     """Wait, and show on a terminal how much is left; nothing of it stays."""
     import time
 
-    end, last = time.monotonic() + seconds, time.monotonic() + left
-    shows = _is_terminal(sys.stderr)
-    line = ""
+    end, last, shows = time.monotonic() + seconds, time.monotonic() + left, _is_terminal(sys.stderr)
     try:
         while (now := time.monotonic()) < end:
             if shows:
-                line = f"looking, {last - now:.0f} s left ..."
-                sys.stderr.write(f"\r{line:<30}")
-                sys.stderr.flush()
+                _show(f"\r{f'looking, {last - now:.0f} s left ...':<30}")
             time.sleep(min(1.0, end - now))  # the interval that was asked for, by steps of the countdown
     finally:
-        if line:
-            sys.stderr.write(f"\r{'':<36}\r")  # with the terminal's own ^C
-            sys.stderr.flush()
+        if shows:
+            _show(f"\r{'':<36}\r")  # with the terminal's own ^C
+
+
+def _show(line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal went away; what is found goes elsewhere
+        sys.stderr.write(line)
+        sys.stderr.flush()
 
 
 def _say_nothing(wanted: Query) -> bool:
@@ -322,8 +324,6 @@ def _ui(config: Config, filter_text: str, options: argparse.Namespace) -> int:
 
 def _ui_of_texts(config: Config, filter_text: str, options: argparse.Namespace, *, piped: bool) -> int:
     """The screen with texts of one host, which are read before it is painted."""
-    import dataclasses
-
     from sockui.collector import open_texts
     from sockui.moments import Replay
     from sockui.view import query
@@ -340,7 +340,7 @@ def _ui_of_texts(config: Config, filter_text: str, options: argparse.Namespace, 
         os.close(keys)
     from sockui.tui.run import run
 
-    return run(dataclasses.replace(config, allow_actions=False), filter_text, texts=Replay(snapshots))
+    return run(config, filter_text, texts=Replay(snapshots))
 
 
 def _terminal() -> int:

@@ -198,21 +198,17 @@ class Config:
         "auto, findings, sockets or processes",
         "The view to start with. auto: findings if something needs somebody and no filter is set, else sockets.",
     )
-    allow_actions: bool = _setting(
-        False,
-        _boolean,
-        "true or false",
-        "Whether the remediation page may close sockets or signal processes.",
-        read=_boolean_from_text,
-    )
     thresholds: Thresholds = field(default=Thresholds())  # a table of the configuration file, and nowhere else
+    allow_actions: bool = False  # --allow-actions, and nowhere else: nobody finds it on by surprise
 
 
-_FIELDS = {setting.name: setting for setting in fields(Config) if setting.name != "thresholds"}
+_FIELDS = {setting.name: setting for setting in fields(Config) if setting.metadata}
 _THRESHOLDS = {threshold.name: threshold for threshold in fields(Thresholds)}
 
 
-def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None = None) -> Config:
+def load(
+    flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None = None, *, allow_actions: bool = False
+) -> Config:
     """Put the settings together. ``flags`` has the text of those that were given, by field name.
 
     ``file`` (or SOCKUI_CONFIG) must exist; the usual file need not, and one that may not be read (``sudo -u`` keeps
@@ -231,7 +227,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None
         values = {"interval": SLOW_INTERVAL, "theme": "ansi"} | values
     if values.get("ascii", "auto") == "auto":
         values["ascii"] = not _locale_is_utf8(environ)
-    return Config(**values)
+    return Config(**values, allow_actions=allow_actions)
 
 
 def seconds(text: str, low: float, high: float, origin: str) -> float:

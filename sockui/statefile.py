@@ -56,9 +56,16 @@ def _state_directory() -> Path:
 def _temporary_directory() -> Path:
     where = tempfile.gettempdir()
     own = Path(where).stat().st_mode & stat.S_ISVTX or os.environ.get("TMPDIR") == where
-    if where == str(Path.cwd()) and not own:  # tempfile's last resort: where the user happens to be
+    if not own and _is_here(where):  # tempfile's last resort: where the user happens to be
         raise FileNotFoundError(errno.ENOENT, "no temporary directory")
     return Path(tempfile.mkdtemp(prefix="sockui-", dir=where))
+
+
+def _is_here(where: str) -> bool:
+    try:
+        return where == str(Path.cwd())
+    except FileNotFoundError:  # the working directory was removed
+        return False
 
 
 def _write(directory: Path, name: str, data: bytes, put: Callable[[int, str, bytes], None]) -> Path:
@@ -70,7 +77,9 @@ def _write(directory: Path, name: str, data: bytes, put: Callable[[int, str, byt
         with contextlib.suppress(FileNotFoundError):
             if each.lstat().st_uid not in trusted:
                 raise PermissionError(errno.EPERM, f"{each} belongs to somebody else")
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in reversed((directory, *directory.parents)):  # parents=True would make those above as the umask has it
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
     place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(place).st_uid != os.geteuid():

@@ -35,6 +35,25 @@ def test_it_is_private_even_if_it_was_not(tmp_path: Path) -> None:
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
 
 
+def test_directories_above_are_private_too_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        append("a.log", "line", tmp_path / ".local" / "state" / "sockui")
+    finally:
+        os.umask(before)
+    made = [tmp_path / ".local", tmp_path / ".local/state", tmp_path / ".local/state/sockui"]
+    assert [stat.S_IMODE(each.stat().st_mode) for each in made] == [0o700] * 3
+
+
+def test_a_working_directory_that_was_removed_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    (tmp_path / "file").touch()
+    assert append("a.log", "line", tmp_path / "file" / "state").parent.parent == tmp_path
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     place = tmp_path / "state"
     place.mkdir()

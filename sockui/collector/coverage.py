@@ -1,12 +1,13 @@
 """What could not be read beside the sockets: how many have no owner and why, and what would help.
 
-Owns the words for that. Must not read anything itself.
+Owns the words for that. Must not read sockets or /proc.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,6 +27,8 @@ _REFUSED_TO_ROOT = (
     "have no holder among the processes that this root may read (CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH); in a container "
     "or a user namespace look from outside of it"
 )
+_ENOUGH = 1024
+"""File descriptors that sockui never comes near; the soft limit that most systems begin with."""
 _NO_PROC = "cannot be looked for: /proc shows no process"
 
 
@@ -70,8 +73,16 @@ def troubles(processes: ProcessTable, host: Host) -> Iterator[str]:
 def shortage(code: int) -> str:
     """One of ``processes.SHORTAGES`` and its cure, a clause."""
     cures = {
-        errno.EMFILE: f"as root: prlimit --nofile=1024 --pid {os.getpid()}, or ulimit -n 1024 before the start",
+        errno.EMFILE: _more_descriptors(),
         errno.ENFILE: "see sysctl fs.file-nr and raise fs.file-max",
         errno.ENOMEM: "free memory",
     }
     return f"{os.strerror(code)}; {cures[code]}"
+
+
+def _more_descriptors() -> str:
+    """The soft limit alone, which takes no root, where the hard one allows it (prlimit(2))."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if 0 <= hard < _ENOUGH:
+        return f"as root: prlimit --nofile={_ENOUGH} --pid {os.getpid()}, or ulimit -n {_ENOUGH} before the start"
+    return f"prlimit --nofile={_ENOUGH}: --pid {os.getpid()}, or ulimit -Sn {_ENOUGH} before the start"

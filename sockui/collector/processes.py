@@ -49,7 +49,7 @@ class ProcessTable:
         self._turn = 0
         self._read: dict[int, tuple[int, Process]] = {}  # pid -> turn of the first reading, process
         self._ticks_per_second = os.sysconf("SC_CLK_TCK")
-        self._booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._booted_at = _booted_at()
         try:
             self._counts_by_stat = os.stat(f"{proc}/self/fd").st_size > 0  # we have at least one open
         except OSError:
@@ -59,6 +59,9 @@ class ProcessTable:
         """Look at every process once. Without a readable /proc there are none, and ``hidden`` says so."""
         self._turn += 1
         self.shortage = 0
+        if abs(_booted_at() - self._booted_at) > 1:  # the clock was set: every start is at another time of day
+            self._booted_at = _booted_at()
+            self._read.clear()
         seen: dict[int, Seen] = {}
         refused = False
         try:
@@ -182,6 +185,11 @@ class ProcessTable:
             cgroup=cgroup,
             unit=unit,
         )
+
+
+def _booted_at() -> float:
+    """The time of day of the boot, s, as the clock is now."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def with_ancestors(pids: Iterable[int], get: Callable[[int], Process | None]) -> dict[int, Process]:

@@ -97,7 +97,7 @@ def _sections() -> Iterator[Section]:
     settings = {
         f"SOCKUI_{each.name.upper()}": f"{each.metadata['meaning']} Allowed: {each.metadata['allowed']}."
         for each in fields(Config)
-        if each.metadata  # thresholds are a table of the file, and nowhere else
+        if each.metadata  # thresholds are a table of the file, allowing actions is a flag: nowhere else
     }
     variables = (_ENVIRONMENT | settings).items()
     yield from section("ENVIRONMENT", *(fact(name, meaning) for name, meaning in variables))

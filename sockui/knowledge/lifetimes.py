@@ -6,17 +6,15 @@ arguments are sysctl values, all results milliseconds, and all were checked agai
 
 from __future__ import annotations
 
-from sockui.ages import INITIAL_RTO_MS, TIMEWAIT_MS
+from sockui.ages import INITIAL_RTO_MS, RTO_MAX_MS, TIMEWAIT_MS
 
 RTO_MIN = 200
 """TCP_RTO_MIN, ms: what the model of repeated timeouts starts from, whatever the connection's own RTO."""
-RTO_MAX = 120_000
-"""TCP_RTO_MAX, ms, where tcp_rto_max_ms does not say otherwise."""
 ORPHAN_RETRIES_ZERO = 8
 """What tcp_orphan_retries 0 means while the RTO is below its maximum (tcp_timer.c:tcp_orphan_retries)."""
 
 
-def unanswered(retries: int, rto_max: int = RTO_MAX) -> int:
+def unanswered(retries: int, rto_max: int = RTO_MAX_MS) -> int:
     """Time after which the next retransmission timeout gives up (tcp_timer.c:tcp_model_timeout).
 
     For tcp_retries2 and tcp_orphan_retries; ``rto_max`` is tcp_rto_max_ms, which older kernels do not have.
@@ -28,7 +26,7 @@ def unanswered(retries: int, rto_max: int = RTO_MAX) -> int:
     return ((2 << doublings) - 1) * RTO_MIN + (retries - doublings) * rto_max
 
 
-def last_back_off(rto: int, retries: int, rto_max: int = RTO_MAX) -> int:
+def last_back_off(rto: int, retries: int, rto_max: int = RTO_MAX_MS) -> int:
     """The back-off at which a closed socket behind an answered zero window is given up (tcp_timer.c:tcp_probe_timer).
 
     The wait must be the longest, and tcp_orphan_retries steps made; ``rto`` is the socket's own. 200 and 0 -> 10.
@@ -37,7 +35,7 @@ def last_back_off(rto: int, retries: int, rto_max: int = RTO_MAX) -> int:
     return max(retries, ((rto_max - 1) // rto).bit_length())
 
 
-def probed(rto: int, back_off: int, rto_max: int = RTO_MAX) -> int:
+def probed(rto: int, back_off: int, rto_max: int = RTO_MAX_MS) -> int:
     """Time from the closing of the window until the probe timer ends with this back-off. 200 and 10 -> 324600."""
     return sum(min(max(rto, RTO_MIN) << step, rto_max) for step in range(back_off + 1))
 
@@ -61,4 +59,4 @@ def connect(retries: int, linear: int) -> int:
 
 def syn_ack(retries: int) -> int:
     """Time from the first SYN-ACK until the request is dropped, under tcp_synack_retries. 5 -> 63000."""
-    return sum(min(INITIAL_RTO_MS << step, RTO_MAX) for step in range(retries + 1))
+    return sum(min(INITIAL_RTO_MS << step, RTO_MAX_MS) for step in range(retries + 1))

@@ -30,19 +30,36 @@ _HOSTILE = re.compile(
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e", "\x00": "\\0"}
 
 
-def _visible(match: re.Match[str]) -> str:
-    character = match.group()
+_MARKS = ("Mn", "Me")
+"""Categories of what is drawn onto the character before."""
+_MOST_MARKS = 2
+"""On one character: what languages need. With thousands a cell takes as many bytes, and covers its neighbours."""
+
+
+def escape(text: str) -> str:
+    """Make control, C1, bidi and zero-width characters of outside text visible: ESC becomes a backslash and ``e``.
+
+    So become combining marks that no letter is before, and those beyond the second on one.
+    """
+    text = _HOSTILE.sub(lambda found: _visible(found[0]), text)
+    return text if text.isascii() else _few_marks(text)
+
+
+def _few_marks(text: str) -> str:
+    marks, shown = _MOST_MARKS, []
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character) in _MARKS else 0
+        shown.append(character if marks <= _MOST_MARKS else _visible(character))
+    return "".join(shown)
+
+
+def _visible(character: str) -> str:
     if character in _NAMED:
         return _NAMED[character]
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: the byte itself
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def escape(text: str) -> str:
-    """Make control, C1, bidi and zero-width characters of outside text visible: ESC becomes a backslash and ``e``."""
-    return _HOSTILE.sub(_visible, text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -178,11 +195,7 @@ def cells(text: str) -> int:
 @functools.lru_cache(4096)  # ages with ≥ come back again and again
 def _cells(text: str) -> int:
     return sum(
-        0
-        if unicodedata.category(character) in ("Mn", "Me")
-        else 2
-        if unicodedata.east_asian_width(character) in "WF"
-        else 1
+        0 if unicodedata.category(character) in _MARKS else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
     )
 

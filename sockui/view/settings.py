@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable
 from functools import cache
 
+from sockui.ages import RTO_MAX_MS
 from sockui.knowledge import lifetimes, systems
 from sockui.model import Host
 from sockui.view.format import long_duration
@@ -128,7 +129,7 @@ def unanswered_ms(host: Host, *, orphan: bool) -> int | None:
 
 def rto_max_ms(host: Host) -> int:
     """The longest wait between two repeats; older kernels have no setting for it."""
-    return host.number("net.ipv4.tcp_rto_max_ms") or lifetimes.RTO_MAX
+    return host.number("net.ipv4.tcp_rto_max_ms") or RTO_MAX_MS
 
 
 def connect_fails_ms(host: Host) -> int | None:

@@ -131,7 +131,7 @@ def test_closing_one_socket_closes_it_and_says_what_stays(lab: Lab, terminal: Op
     victim, bystander = socket_of(lab, "established"), socket_of(lab, "close-wait-unread")
     port = victim.local[1]
     assert listed(lab, port)
-    ui = terminal(f"sport = :{port}", SOCKUI_ALLOW_ACTIONS="true")
+    ui = terminal(f"sport = :{port}", "--allow-actions")
     ui.wait("1 match")
     ui.send("r")
     ui.wait("x act")

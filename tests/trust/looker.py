@@ -32,9 +32,11 @@ def main() -> None:
                     "age": (int(age["min_ms"]), int(age["max_ms"])),
                     "pid": int(row["pid"]),
                     "owner": Owner(row["owner"]).name,
-                    "process": getattr(snapshot.processes.get(int(row["pid"])), "name", None),
+                    "process": process.name if process else None,
+                    "running": snapshot.taken_at - process.started_at if process else None,
                 }
                 for row, age in zip(sockets[here], update.ages[here], strict=True)
+                for process in [snapshot.processes.get(int(row["pid"]))]
             ]
             told["notes"] = " ".join(snapshot.notes)
             told["gaps"] = " ".join(gap.reason for gap in snapshot.coverage.gaps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -170,6 +171,17 @@ def test_the_same_from_a_pipe(line: Open, tmp_path: Path) -> None:
     ui.wait("127.0.0.1:2")
     ui.drop()
     ui.emptied()
+
+
+def test_a_measurement_outlives_the_terminal_that_counted_down(line: Open, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = ("sh", "-c", f'trap "" HUP; exec "$@" >{out}', "sh", *SOCKUI)
+    ui = line("diagnose", "--for", "3", "--format", "json", command=told)
+    ui.wait("looking")
+    ui.drop()
+    ui.emptied()
+    assert "findings" in json.loads(out.read_text())
+    assert not (tmp_path / "state/sockui/crash.txt").exists()
 
 
 def test_a_shell_that_is_hung_up_takes_it_along(line: Open) -> None:

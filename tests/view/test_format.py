@@ -73,6 +73,9 @@ def test_what_an_age_says_is_true(low: int, more: int) -> None:
         (b"\xff".decode(errors="surrogateescape"), "\\xff"),
         ("[/x] `*` <b>", "[/x] `*` <b>"),
         ("进程", "进程"),
+        ("Ti\u00ea\u0301ng e\u0302\u0301 ก็่", "Ti\u00ea\u0301ng e\u0302\u0301 ก็่"),  # as languages are written
+        ("a\u0301\u0301\u0301\u0488b\u0301", "a\u0301\u0301\\u0301\\u0488b\u0301"),
+        ("\u0301a", "\\u0301a"),
     ],
 )
 def test_hostile_characters_are_made_visible(text: str, shown: str) -> None:
@@ -116,6 +119,12 @@ def test_sizes(number: int, text: str) -> None:
 def test_fit_takes_exactly_the_cells(text: str, room: int, shown: str) -> None:
     assert fmt.fit(text, room) == shown
     assert fmt.cells(shown) == room
+
+
+def test_a_cell_takes_few_characters_however_many_marks_there_are() -> None:
+    shown = fmt.fit(fmt.escape("java " + "e" + "\u0316" * 30_000), 20)
+    assert fmt.cells(shown) == 20
+    assert len(shown) <= 60
 
 
 @given(st.text(), st.integers(0, 40))

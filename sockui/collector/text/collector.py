@@ -6,6 +6,7 @@ Owns the files and the time between them. Must not know any form.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +92,8 @@ def hosts(arguments: Sequence[str]) -> dict[str, list[str]]:
     result: dict[str, list[str]] = {}
     for argument in arguments:
         name, equals, path = argument.partition("=")
-        if not equals or not name or "/" in name or Path(argument).exists():
+        # Path.exists() raises for a name that is too long, such as a text in place of its file
+        if not equals or not name or "/" in name or os.path.exists(argument):  # noqa: PTH110
             name, path = "", argument
         result.setdefault(name, []).append(path)
     return result

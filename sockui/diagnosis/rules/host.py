@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sockui.ages import RTO_MAX_MS
 from sockui.diagnosis.census import Census, Rows
 from sockui.diagnosis.finding import Draft, Severity
 from sockui.diagnosis.situations import Situation
@@ -126,7 +127,7 @@ def settings(census: Census) -> Iterator[Draft]:
 def harm(host: Host) -> set[str]:
     """What tcp_retries2 and tcp_orphan_retries do that hurts: each may do one thing or another."""
     retries, closed = (host.number(f"net.ipv4.tcp_{name}") for name in ("retries2", "orphan_retries"))
-    longest = host.number("net.ipv4.tcp_rto_max_ms") or lifetimes.RTO_MAX
+    longest = host.number("net.ipv4.tcp_rto_max_ms") or RTO_MAX_MS
     reasons = set()
     if retries is not None and retries < _RETRIES_LEAST:
         reasons.add("breaks_early")

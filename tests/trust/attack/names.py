@@ -26,8 +26,9 @@ _HIDDEN = [
 ]
 _TAGS = [chr(code).encode() for code in (0xE0000, 0xE0001, 0xE0041, 0xE007F)]
 _OTHER = [chr(code).encode() for code in (0x34F, 0x600, 0x3164, 0xFFA0, 0x13430, 0x1BCA0, 0x1D173)]
+_MARKED = [f"x{mark * 4}".encode() for mark in ("\u0316", "\u0489")]  # more marks than a letter has
 _WIDE = [text.encode() for text in ("界", "e\u0301", "\u0300", "ａ", "😀", "ก็", "\U0001f468\u200d")]
-UNSEEN = [*_CONTROLS, *_C1, *_RAW, *_INVALID, *_BIDI, *_HIDDEN, *_TAGS, *_OTHER]
+UNSEEN = [*_CONTROLS, *_C1, *_RAW, *_INVALID, *_BIDI, *_HIDDEN, *_TAGS, *_OTHER, *_MARKED]
 ALPHABET = [*UNSEEN, *_WIDE]
 
 SEQUENCES = [
@@ -69,7 +70,13 @@ PAGE = [
     "a--->",
 ]
 LONG_WORDS = ["$(touch canary)", "$(rm -rf canary)", "`touch canary`", "; touch canary;", "[@click=app.quit]x[/]"]
-LONG_WORDS += ["=cmd|' /C calc'!A0", "<script>alert(1)</script>", "<a href='javascript:x'>", "\x1b]52;c;Y2FuYXJ5\x07"]
+LONG_WORDS += [
+    "Z" + "\u0335" * 500,
+    "=cmd|' /C calc'!A0",
+    "<script>alert(1)</script>",
+    "<a href='javascript:x'>",
+    "\x1b]52;c;Y2FuYXJ5\x07",
+]
 
 
 def names() -> list[bytes]:
@@ -104,5 +111,8 @@ _IGNORABLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe
 _OURS = "\t\n"
 _UNSEEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _CHARACTERS = (chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in _UNSEEN_CATEGORIES)
-HARMFUL = re.compile(f"[{re.escape(''.join(each for each in _CHARACTERS if each not in _OURS))}{_IGNORABLE}]")
+_MARKS = "".join(chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Mn", "Me"))
+HARMFUL = re.compile(
+    f"[{re.escape(''.join(each for each in _CHARACTERS if each not in _OURS))}{_IGNORABLE}]|[{re.escape(_MARKS)}]{{3,}}"
+)
 """What must not reach a terminal as text; a newline and a tab are the program's own in a table if they are there."""
