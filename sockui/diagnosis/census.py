@@ -122,6 +122,21 @@ class Census:
         return self.at(Situation.LISTEN, Situation.LISTEN_QUEUE_FULL)
 
     @cached_property
+    def _listening_at(self) -> NDArray[np.uint64]:
+        """One number for the address and port of each of the listeners."""
+        return endpoint_key(*(self.sockets[f"local_{part}"][self.listeners] for part in ("high", "low", "port")))
+
+    @cached_property
+    def sharing(self) -> Rows:
+        """Rows in LISTEN beside which their process has others on the same address and port.
+
+        With SO_REUSEPORT, or each bound to another interface.
+        """
+        ends = self._listening_at + self.sockets["pid"][self.listeners].astype(np.uint64)
+        _, which, number = np.unique(ends, return_inverse=True, return_counts=True)
+        return self.listeners[number[which] > 1]
+
+    @cached_property
     def listening_ports(self) -> NDArray[np.bool_]:
         """(65536,) bool: TCP ports that somebody listens on, at whatever address."""
         ports = np.zeros(65536, np.bool_)
@@ -157,11 +172,11 @@ class Census:
         sockets, found = self.sockets, np.full(len(rows), -1, np.intp)
         if not len(rows) or not len(self.listeners):
             return found
-        # of several on one endpoint (SO_REUSEPORT) the fullest stands for all
-        by_queue = self.listeners[np.argsort(sockets["recv_queue"][self.listeners], kind="stable")[::-1]]
-        keys, first = np.unique(
-            endpoint_key(*(sockets[f"local_{part}"][by_queue] for part in ("high", "low", "port"))), return_index=True
-        )
+        # of several on one endpoint (SO_REUSEPORT) the fullest stands for all, of equals the same one in every poll
+        identity, queue = self.update.keys[self.listeners], sockets["recv_queue"][self.listeners]
+        order = np.lexsort((identity, queue))[::-1]
+        by_queue = self.listeners[order]
+        keys, first = np.unique(self._listening_at[order], return_index=True)
         high, low, port = (sockets[f"{side}_{part}"][rows] for part in ("high", "low", "port"))
         nothing = np.zeros_like(high)
         v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sockui.collector.threads import read_threads
 from sockui.diagnosis.census import Census
-from sockui.diagnosis.finding import Draft, Finding, Findings, Severity
+from sockui.diagnosis.finding import Draft, Finding, Findings, Severity, spelt
 from sockui.diagnosis.history import MOST_KEYS, History
 from sockui.diagnosis.memory import Memory
 from sockui.diagnosis.rules import RULES
@@ -199,8 +199,8 @@ def _rank(finding: Finding) -> tuple[int, float, int, str]:
 
 def _key(draft: Draft) -> str:
     end = draft.endpoint
-    where = "" if end is None else f"/:{end.port}" if end.local else f"/{end.high:x}.{end.low:x}:{end.port}"
-    return f"{draft.rule}/{draft.pid}{where}"
+    where = "" if end is None else f"/:{end.port}" if end.local else f"/{spelt(end.high, end.low, end.port)}"
+    return f"{draft.rule}/{draft.about or f'{draft.pid}{where}'}"
 
 
 def _precedence(census: Census, drafts: list[Draft]) -> list[tuple[str, Draft, Counter[str]]]:

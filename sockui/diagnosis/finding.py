@@ -36,6 +36,11 @@ class Endpoint:
     port: int  # 0: not part of it
 
 
+def spelt(high: int, low: int, port: int) -> str:
+    """An address and port as keys have them: ``0.ffff0a000001:443``."""
+    return f"{high:x}.{low:x}:{port}"
+
+
 Value = int | float | str
 
 
@@ -48,6 +53,7 @@ class Draft:
     rows: NDArray[np.intp]  # of the update; the sockets that it is about, may be empty
     pid: int = 0  # the process of this host that it is about; 0 none, or unknown
     endpoint: Endpoint | None = None
+    about: str = ""  # what it is about, the same in every poll, where that is not just ``pid`` and ``endpoint``
     waits: NDArray[Any] | None = None  # (len(rows),) STALL: how long each has been so; None: as long as in its state
     count: int | None = None  # what is counted where that is not the rows: ports, descriptors
     states: tuple[State, ...] = ()  # whose number in ``pid`` is its trend; empty: the number of its own sockets
@@ -61,7 +67,7 @@ class Draft:
 class Finding:
     """One thing that is wrong, followed from poll to poll by its ``key``."""
 
-    key: str  # "R02/4312/:8080"
+    key: str  # "R02/4312/:8080"; no other finding of the poll has it
     draft: Draft
     rows: NDArray[np.intp]  # as the draft's, oldest first
     count: int

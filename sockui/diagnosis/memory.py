@@ -16,7 +16,7 @@ from sockui.model.sockets import columns
 from sockui.tracker import Life, Update
 
 Keys = NDArray[np.uint64]
-_MOST_DROPPING = 20_000  # LISTEN and UDP sockets whose drops are remembered
+_MOST_DROPPING = 20_000  # LISTEN and UDP sockets whose drops are remembered: those that dropped anything
 
 
 class Memory:
@@ -32,13 +32,12 @@ class Memory:
         """Remember a poll; what is older than the window is forgotten, but for the one poll that begins it."""
         now, sockets = update.snapshot.monotonic, update.sockets
         state, protocol = columns(sockets, "state", "protocol")
-        rows = np.flatnonzero(((state == State.LISTEN) | (protocol == Protocol.UDP)) & (update.life != Life.ENDED))[
-            :_MOST_DROPPING
-        ]
+        rows = np.flatnonzero(((state == State.LISTEN) | (protocol == Protocol.UDP)) & (update.life != Life.ENDED))
+        rows = rows[sockets["drops"][rows] > 0]
         keys = update.keys[rows]
-        order = np.argsort(keys)
-        drops = sockets["drops"][rows].astype(np.int64)
-        self._polls.append((now, update.snapshot.host.counters, keys[order], drops[order]))
+        order = np.argsort(keys)[:_MOST_DROPPING]  # by key, so that it is the same ones in every poll
+        drops = sockets["drops"][rows[order]].astype(np.int64)
+        self._polls.append((now, update.snapshot.host.counters, keys[order], drops))
         while len(self._polls) > 2 and self._polls[1][0] <= now - self._window:
             self._polls.popleft()
 
@@ -52,17 +51,18 @@ class Memory:
         return self._polls[-1][0] - self._polls[0][0] if self._polls else 0.0
 
     def more_drops(self, keys: Keys) -> NDArray[np.int64]:
-        """By how much the drops of each socket rose within the window; of a new one, all of them."""
-        now = self._drops(len(self._polls) - 1, keys)
-        before = self._drops(0, keys)
-        return np.where(now < 0, 0, np.maximum(now - np.maximum(before, 0), 0)) if len(self._polls) > 1 else now * 0
+        """By how much the drops of each socket rose within the window; of a new one, all of them; 0 if unknown."""
+        before, now = self._drops(0, keys), self._drops(-1, keys)
+        return np.where((before < 0) | (now < 0), 0, np.maximum(now - before, 0))
 
     def _drops(self, poll: int, keys: Keys) -> NDArray[np.int64]:
+        """The drops of each socket in a poll; -1 if it may be one of those for which there was no room."""
         _, _, known, drops = self._polls[poll]
-        if not len(known) or not len(keys):
-            return np.full(len(keys), -1, np.int64)
+        absent = -1 if len(known) == _MOST_DROPPING else 0
+        if not len(known):
+            return np.full(len(keys), absent, np.int64)
         at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        return np.where(known[at] == keys, drops[at], -1)
+        return np.where(known[at] == keys, drops[at], absent)
 
     def swap(self, rule: str, keys: Keys) -> Keys:
         """Keep what a rule asks about now; what it asked about in the poll before."""

@@ -43,6 +43,7 @@ class PortGauge:
     """
 
     source: Address
+    interface: int  # that the sockets are bound to, 0 none
     destination: Address
     port: int  # destination port
     used: int  # ports that connect() cannot take now, at least
@@ -182,6 +183,7 @@ def _gauge(
     in_state = np.bincount(states, minlength=max(State) + 1)
     return PortGauge(
         source=source,
+        interface=int(one["interface"]),
         destination=destination,
         port=int(one["remote_port"]),
         used=int(used.sum()),

@@ -102,18 +102,21 @@ for _state in State:
     _PLAIN[_state] = Situation.BOUND_INACTIVE if _state == State.CLOSE else Situation[_state.name]
 
 
-def classify(sockets: SocketArray, ages: AgeArray, rows: NDArray[np.intp] | None = None) -> NDArray[np.uint8]:
+def classify(
+    sockets: SocketArray, ages: AgeArray, ended: NDArray[np.bool_], rows: NDArray[np.intp] | None = None
+) -> NDArray[np.uint8]:
     """Name the situation of every socket, or of some ``rows`` of them.
 
-    ``sockets`` is (n,) SOCKET, ``ages`` (n,) AGE of the same rows; the result (n,) or (len(rows),)
-    :class:`Situation`. A field whose group is not in the row's ``known`` proves nothing. The listeners
-    that a socket belongs to are looked for among all ``sockets``.
+    ``sockets`` is (n,) SOCKET, ``ages`` (n,) AGE and ``ended`` (n,) bool of the same rows; the result (n,) or
+    (len(rows),) :class:`Situation`, of a row that ended the one it was in when last seen. A field whose group is not
+    in the row's ``known`` proves nothing. The listeners that a socket belongs to are looked for among all ``sockets``
+    that have not ended.
     """
     if rows is None:
         situations = np.empty(len(sockets), np.uint8)
         for start in range(0, len(sockets), PIECE):
             places = np.arange(start, min(start + PIECE, len(sockets)))
-            situations[start : start + PIECE] = classify(sockets, ages, places)
+            situations[start : start + PIECE] = classify(sockets, ages, ended, places)
         return situations
     chosen = np.asarray(rows, np.intp)
     every = Rows(sockets, chosen)
@@ -128,15 +131,16 @@ def classify(sockets: SocketArray, ages: AgeArray, rows: NDArray[np.intp] | None
             situations[at] = _fin_unacknowledged(few, ages["min_ms"][chosen[at]], situations[at])
         else:
             handshakes[state] = at
-    _handshakes(sockets, every, handshakes, situations)
+    _handshakes(sockets, ended, every, handshakes, situations)
     return situations
 
 
 @once
 def of(update: Update) -> NDArray[np.uint8]:
     """(n,) the situation of every row of an update; 0 for a row that ended."""
-    found = classify(update.sockets, update.ages)
-    found[update.life == Life.ENDED] = 0
+    ended = update.life == Life.ENDED
+    found = classify(update.sockets, update.ages, ended)
+    found[ended] = 0
     return found
 
 
@@ -271,16 +275,23 @@ _FIN_UNACKNOWLEDGED = (State.FIN_WAIT1, State.LAST_ACK, State.CLOSING)
 
 
 def _handshakes(
-    sockets: SocketArray, every: Rows, by_state: Mapping[int, NDArray[np.intp]], situations: NDArray[np.uint8]
+    sockets: SocketArray,
+    ended: NDArray[np.bool_],
+    every: Rows,
+    by_state: Mapping[int, NDArray[np.intp]],
+    situations: NDArray[np.uint8],
 ) -> None:
-    """Refine LISTEN, SYN_SENT and SYN_RECV in place; the latter two depend on the listeners among all sockets."""
+    """Refine LISTEN, SYN_SENT and SYN_RECV in place; the latter two depend on the listeners among all sockets.
+
+    One that ended stays among them for a while with the queue it had, and takes no SYN any more.
+    """
     none = np.empty(0, np.intp)
     at, receiving, asking = (by_state.get(state, none) for state in (State.LISTEN, State.SYN_RECV, State.SYN_SENT))
     if len(at):
         situations[at[queue_full(every.only(at))]] = Situation.LISTEN_QUEUE_FULL
     if not len(receiving) and not len(asking):
         return
-    listening = Rows(sockets, np.flatnonzero(sockets["state"] == State.LISTEN))
+    listening = Rows(sockets, np.flatnonzero((sockets["state"] == State.LISTEN) & ~ended))
     full = queue_full(listening)
     if len(receiving):
         few = every.only(receiving)

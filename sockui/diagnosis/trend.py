@@ -28,6 +28,8 @@ MOST_POINTS = 100
 HORIZON_SECONDS = 86_400.0
 """No count grows straight for longer than a day: load follows the clock."""
 
+_PAUSE = 5.0
+"""Points so many times as far apart as they usually are: nobody looked in between."""
 _QUANTILE = NormalDist().inv_cdf(0.995)
 
 
@@ -36,7 +38,7 @@ class Trend:
     """The slope of a count, per minute, over the part of its series that the present follows from."""
 
     per_minute: float  # the median slope
-    low: float  # per minute, where the interval (CONFIDENCE) begins
+    low: float  # per minute, where the interval (CONFIDENCE) begins; -inf and inf: across a pause too little is known
     high: float  # per minute, where it ends
     seconds: float  # from the first point used to the last
     points: int  # used, before thinning
@@ -80,12 +82,10 @@ def trend(seconds: Series, values: Series) -> Trend | None:
         start += int(changed[0]) - 1
     seconds, values = seconds[start:], values[start:]
     whole = _straight(seconds, values)
-    if whole is None or whole.seconds <= RECENT_SECONDS:
-        return whole
-    begin = int(np.searchsorted(seconds, seconds[-1] - RECENT_SECONDS))
-    recent = _straight(seconds[begin:], values[begin:])
-    if recent is None:
-        return whole
+    begin = int(np.searchsorted(seconds, seconds[-1] - RECENT_SECONDS)) if len(seconds) else 0
+    recent = _straight(seconds[begin:], values[begin:]) if begin else None
+    if whole is None or recent is None:
+        return whole or recent
     apart = recent.high < whole.low or whole.high < recent.low
     return recent if apart or (recent.certain and not whole.certain) else whole
 
@@ -122,12 +122,17 @@ def _straight(seconds: Series, values: Series) -> Trend | None:
         return None
     points = len(seconds)
     at = _thinned(seconds)
+    if len(at) < LEAST_POINTS:  # a pause is nearly all of it: nothing is known of most of the time
+        return None
     slope, low, high = (float(each) * 60.0 for each in _interval(seconds[at], values[at]))
     return Trend(slope, low, high, float(seconds[-1] - seconds[0]), points, float(values[0]), float(values[-1]))
 
 
 def _thinned(seconds: Series) -> NDArray[np.intp]:
-    """At most MOST_POINTS places, as even in time as the points allow: a series is denser where it is recent."""
+    """At most MOST_POINTS places, as even in time as the points allow: a series is denser where it is recent.
+
+    Of one with a long pause few are left: the pause weighs what it lasted, and what came before it little.
+    """
     if len(seconds) <= MOST_POINTS:
         return np.arange(len(seconds))
     return np.unique(np.searchsorted(seconds, np.linspace(seconds[0], seconds[-1], MOST_POINTS)))
@@ -176,7 +181,8 @@ def _interval(seconds: Series, values: Series) -> tuple[float, float, float]:
     arrivals lay in a 90 % interval one time in seven, and steps and slow waves passed for growth. So its variance
     is widened by what neighbouring residuals have in common. That is right for noise around a line; for a sum of
     random arrivals, where nothing pulls the count back to a line, the spread of the increments is. Which of the
-    two it is a short series does not tell: the narrower at 99 % each, which covers about 90 % of either. Nothing
+    two it is a short series does not tell: the narrower at 99 % each, which covers about 90 % of either. Of a series
+    with a pause it is the wider: the few points after it would pass for outliers of a line that has ended. Nothing
     is narrower than one count either way over half the length: counts are integers and a leak looks like stairs.
     """
     first, second = _pairs(len(seconds))
@@ -186,7 +192,9 @@ def _interval(seconds: Series, values: Series) -> tuple[float, float, float]:
     around = _sen(slopes, values, residuals)
     spread = _QUANTILE * _spread(np.diff(residuals)) / float(seconds[-1] - seconds[0])
     arrivals = slope - spread, slope + spread
-    low, high = min(around, arrivals, key=lambda ends: ends[1] - ends[0])
+    steps = np.diff(seconds)
+    choose = max if steps.max() > _PAUSE * np.median(steps) else min
+    low, high = choose(around, arrivals, key=lambda ends: ends[1] - ends[0])
     count = _stairs(float(seconds[-1] - seconds[0]))
     return slope, min(low, slope - count), max(high, slope + count)
 
@@ -205,10 +213,7 @@ def _sen(slopes: Series, values: Series, residuals: Series) -> tuple[float, floa
         common = min(common + (1 + 4 * common) / size, 0.98)  # the estimate from few points is too low (Kendall 1954)
     half = _QUANTILE * np.sqrt(kendall / 18 * (1 + common) / (1 - common))
     low, high = int(np.floor((len(slopes) - half) / 2)), int(np.ceil((len(slopes) + half) / 2))
-    return (
-        float(slopes[low]) if low >= 0 else -np.inf,
-        float(slopes[high]) if high < len(slopes) else np.inf,
-    )
+    return (float(slopes[low]), float(slopes[high])) if high < len(slopes) else (-np.inf, np.inf)
 
 
 def _spread(increments: Series) -> float:

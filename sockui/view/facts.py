@@ -57,8 +57,8 @@ class Facts:
     @cached_property
     def situation(self) -> Situation:
         """As :func:`sockui.diagnosis.situations.classify` says of all rows."""
-        rows = np.array([self.index])
-        return Situation(int(situations.classify(self.update.sockets, self.update.ages, rows)[0]))
+        update, rows = self.update, np.array([self.index])
+        return Situation(int(situations.classify(update.sockets, update.ages, update.life == Life.ENDED, rows)[0]))
 
     @cached_property
     def stall(self) -> stalls.Stall | None:

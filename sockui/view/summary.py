@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sockui.diagnosis.situations import STUCK, classify
 from sockui.knowledge import words
 from sockui.model import Known, Owner, Process, Protocol, Shutdown, State, Timer, state_name
-from sockui.tracker import Update
+from sockui.tracker import Life, Update
 from sockui.view import evidence
 from sockui.view.column import distinct_addresses, take
 from sockui.view.evidence import knows
@@ -96,7 +96,7 @@ def _several(update: Update, indexes: Sequence[int]) -> str:
     if not len(rows):
         return f"No sockets, on {_where(update)}"
     kinds = np.empty(len(rows), [("situation", "u1"), ("state", "u1"), ("owner", "u1"), ("who", "i8")])
-    kinds["situation"] = classify(sockets, update.ages, rows)
+    kinds["situation"] = classify(sockets, update.ages, update.life == Life.ENDED, rows)
     kinds["state"], kinds["owner"] = sockets["state"][rows], sockets["owner"][rows]
     hidden = kinds["owner"] == Owner.HIDDEN  # of those the user is all that is known
     kinds["who"] = np.where(hidden, sockets["uid"][rows], sockets["pid"][rows])

@@ -88,8 +88,8 @@ class Ward:
             }  # fmt: skip
             values = usual | fields
             for side in ("local", "remote"):
-                address = int(ipaddress.ip_address(values.pop(side)))
-                address |= 0xFFFF << 32 if address >> 32 == 0 and address != 1 else 0
+                given = ipaddress.ip_address(values.pop(side))
+                address = int(given) | (0xFFFF << 32 if given.version == 4 else 0)
                 values[f"{side}_high"], values[f"{side}_low"] = address >> 64, address & (2**64 - 1)
             for name, value in values.items():
                 row[name] = value

@@ -10,10 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sockui.ages import AGE
-from sockui.diagnosis.situations import STUCK, Situation, classify
+from sockui.diagnosis.situations import STUCK, Situation, classify, of
 from sockui.model import Known, Protocol, Shutdown, SocketArray, State, Timer, empty_sockets
+from sockui.tracker import Life
+from sockui.view.facts import Facts
+from sockui.view.summary import summary
+from tests.diagnosis.conftest import Ward
 
 S, X = State, Situation
 FULL = int(Known.QUEUES | Known.TIMER | Known.UID | Known.INODE | Known.COOKIE | Known.MEMORY | Known.INFO) | int(
@@ -40,12 +45,16 @@ def rows(*given: dict[str, Any]) -> SocketArray:
     return sockets
 
 
+def none_ended(sockets: SocketArray) -> NDArray[np.bool_]:
+    return np.zeros(len(sockets), np.bool_)
+
+
 def situation(*given: dict[str, Any], age: int = 10_000) -> Situation:
     """The situation of the first row."""
     sockets = rows(*given)
     ages = np.zeros(len(sockets), AGE)
     ages["min_ms"], ages["max_ms"] = age, -1
-    return Situation(int(classify(sockets, ages)[0]))
+    return Situation(int(classify(sockets, ages, none_ended(sockets))[0]))
 
 
 WRAPPED = {"state": S.ESTABLISHED, "send_queue": 500, "timer": Timer.ON, "retransmits": 2, "backoff": 4}
@@ -145,9 +154,9 @@ def test_a_fin_without_timer_must_have_been_so_for_a_while() -> None:
 def test_some_rows_are_classified_as_among_all() -> None:
     sockets = rows(*(fields for _, fields in CASES))
     ages = np.zeros(len(sockets), AGE)
-    every = classify(sockets, ages)
+    every = classify(sockets, ages, none_ended(sockets))
     some = np.arange(len(sockets))[::-3]
-    assert (classify(sockets, ages, some) == every[some]).all()
+    assert (classify(sockets, ages, none_ended(sockets), some) == every[some]).all()
 
 
 def listener(local: str, waiting: int = 3, port: int = 80, **fields: Any) -> dict[str, Any]:
@@ -199,8 +208,26 @@ def test_a_handshake_at_a_listener(fields: dict[str, Any], waiting: int, expecte
     assert situation(half_open, listener("10.0.0.9", waiting)) == expected
 
 
+def test_a_full_listener_that_ended_holds_nothing_up(ward: Ward) -> None:
+    full, fresh = ({**listener("0.0.0.0", waiting), "remote_port": 0, "cookie": 7 + waiting} for waiting in (3, 0))
+    half_open = {"state": S.SYN_RECV, "known": MINI, "local_port": 80, "retransmits": 1, "timer_ms": 700, "cookie": 1}
+    here = asking("10.0.0.1", local="10.0.0.1") | {"cookie": 2, "pid": 812}
+    elsewhere = asking("10.0.0.99", local="10.0.0.1") | {"cookie": 3, "pid": 812}
+    waiting = [half_open | {"timer": Timer.ON}, here, elsewhere]
+    assert [item.rule for item in ward.poll(full, *waiting).items] == ["R16"]
+    for _ in range(2):  # in the first of them the old one may only have been missed
+        findings = ward.poll(fresh, *waiting)
+    update = findings.update
+    assert np.flatnonzero(update.life == Life.ENDED).tolist() == [4]
+    assert (update.sockets["state"][4], update.sockets["recv_queue"][4]) == (S.LISTEN, 3)
+    assert of(update).tolist() == [X.LISTEN, X.SYN_RECV, X.SYN_SENT, X.SYN_SENT, 0]
+    assert findings.items == ()
+    assert [Facts(update, index).situation for index in (1, 2)] == [X.SYN_RECV, X.SYN_SENT]
+    assert "2 `SYN_SENT` of `nginx 812`" in summary(update, [1, 2, 3]), "one group"
+
+
 def test_nothing_at_all() -> None:
-    assert len(classify(empty_sockets(), np.zeros(0, AGE))) == 0
+    assert len(classify(empty_sockets(), np.zeros(0, AGE), np.zeros(0, np.bool_))) == 0
 
 
 def test_healthy_situations_are_not_stuck() -> None:
@@ -248,7 +275,7 @@ def seen() -> dict[str, set[Situation]]:
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline and any(MADE[name] not in found.get(name, ()) for name in MADE):
             update = tracker.update(collector.collect())
-            kinds = classify(update.sockets, update.ages)
+            kinds = of(update)
             found.clear()
             for made in lab.made:
                 ports = update.sockets["local_port"] == made.local[1]

@@ -114,6 +114,46 @@ def test_right_after_a_restart_nothing_is_said() -> None:
     assert trend(seconds, np.concatenate((leak(seconds[:30], 4, 300), [0.0, 2, 4, 6]))) is None
 
 
+def paused(hours: float, after: int) -> Series:
+    """When there were polls: for five minutes, and so many after a pause."""
+    before = polls(151)
+    return np.concatenate((before, before[-1] + 3600 * hours + 2.0 * np.arange(after)))
+
+
+@pytest.mark.parametrize("after", [1, 2, 4, 5, 30, 150, 300])
+@pytest.mark.parametrize("hours", [0.07, 0.3, 1.0, 3.0, 4.1, 6.0, 8.3, 12.0, 100.0])
+def test_a_leak_that_ended_in_a_pause_is_not_foretold_from_before_it(hours: float, after: int) -> None:
+    seconds = paused(hours, after)
+    values = 100 + np.floor(np.minimum(seconds - seconds[0], 300.0))
+    for ended_at in (0.0, 5.0):
+        found = trend(seconds, values + np.where(np.arange(len(seconds)) > 150, ended_at, 0.0))
+        assert found is None or not found.growing
+
+
+@pytest.mark.parametrize("hours", [4.1, 6.0, 8.3, 100.0])
+def test_a_pause_of_hours_and_a_few_polls_after_it_are_no_trend(hours: float) -> None:
+    for after in (1, 4):
+        seconds = paused(hours, after)
+        assert trend(seconds, leak(seconds, 0.01, 100)) is None
+
+
+@pytest.mark.parametrize("hours", [0.07, 0.3, 1.0, 4.1, 8.3, 100.0])
+def test_a_leak_that_goes_on_after_a_pause_is_found_again_in_ten_seconds(hours: float) -> None:
+    seconds = paused(hours, 6)
+    found = sure(seconds, leak(seconds, 1, 100))
+    assert found.growing
+    assert found.per_minute == pytest.approx(60, rel=0.1)
+
+
+def test_a_step_in_a_pause_is_no_growth() -> None:
+    for hours in (0.05, 0.3, 1.0, 5.0, 9.0):
+        for after in (1, 2, 5, 30, 150):
+            seconds = paused(hours, after)
+            values: Series = np.where(np.arange(len(seconds)) < 151, 100.0, 900.0) + np.arange(len(seconds)) % 2
+            found = trend(seconds, values)
+            assert found is None or not found.growing
+
+
 def test_a_small_fall_is_part_of_the_series() -> None:
     seconds = polls(40)
     values = leak(seconds, 2, 100)

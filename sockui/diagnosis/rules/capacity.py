@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sockui.diagnosis.census import Census, Parts, Rows
-from sockui.diagnosis.finding import Draft, Endpoint, Severity
+from sockui.diagnosis.finding import Draft, Endpoint, Severity, spelt
 from sockui.diagnosis.ports import gauges
 from sockui.diagnosis.situations import Situation
 from sockui.model import Owner, State
@@ -49,7 +49,8 @@ def ports(census: Census) -> Iterator[Draft]:
             Severity.CRITICAL if share >= limits.ports_critical else Severity.WARNING,
             gauge.rows,
             int(held[counts.argmax()]) if len(held) else 0,
-            Endpoint(False, gauge.destination[0], gauge.destination[1], gauge.port),
+            Endpoint(False, *gauge.destination, gauge.port),
+            f"{spelt(*gauge.source, 0)}%{gauge.interface}/{spelt(*gauge.destination, gauge.port)}",
             count=gauge.used,
             values={
                 "used": gauge.used,
@@ -126,7 +127,7 @@ def bind_conflict(census: Census) -> Iterator[Draft]:
             "X1",
             Severity.WARNING if listened[port] else Severity.INFO,
             group,
-            int(sockets["pid"][held[0]]) if len(held) else 0,
+            int(sockets["pid"][held].min()) if len(held) else 0,
             Endpoint(True, 0, 0, port),
             values={
                 "port": port,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sockui.diagnosis.census import Census, Parts, Rows
-from sockui.diagnosis.finding import Draft, Endpoint, Severity
+from sockui.diagnosis.finding import Draft, Endpoint, Severity, spelt
 from sockui.diagnosis.situations import Situation, endpoint_key
 from sockui.diagnosis.stalls import waited
 from sockui.model import Known
@@ -19,9 +19,17 @@ _SOME_REPEATED = 0.5
 _UNACCEPTED = (Situation.ACCEPT_QUEUE, Situation.CLOSE_WAIT_UNACCEPTED)
 
 
-def _of_listener(census: Census, listener: int) -> tuple[int, Endpoint]:
+def _of_listener(census: Census, listener: int) -> tuple[int, Endpoint, str]:
+    """The process, port and name of what came to a listener's address; those that share it are one."""
     row = census.sockets[listener]
-    return int(row["pid"]), Endpoint(True, 0, 0, int(row["local_port"]))
+    pid, port = int(row["pid"]), int(row["local_port"])
+    return pid, Endpoint(True, 0, 0, port), f"{pid}/{spelt(int(row['local_high']), int(row['local_low']), port)}"
+
+
+def _of_one(census: Census, listener: int) -> tuple[int, Endpoint, str]:
+    """The same of a listener alone."""
+    pid, endpoint, about = _of_listener(census, listener)
+    return pid, endpoint, f"{about}/{census.update.keys[listener]:x}" if listener in census.sharing else about
 
 
 def _by_listener(census: Census, rows: Rows, listener_of: Rows) -> Iterator[tuple[int, Rows]]:
@@ -59,7 +67,7 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
         own, askers = through[listener], asked[listener]
         queued = own[np.isin(census.situations[own], _UNACCEPTED)]
         waits = census.stalls(queued)["min_ms"]
-        pid, endpoint = _of_listener(census, listener)
+        pid, endpoint, about = _of_one(census, listener)
         use = census.fd_use(pid)
         yield Draft(
             "R16",
@@ -67,6 +75,7 @@ def accept_queue_full(census: Census) -> Iterator[Draft]:
             np.array([listener], np.intp),
             pid,
             endpoint,
+            about,
             waits=waited(np.array([waits.max() if len(waits) else 0]), np.array([-1])),
             count=int(row["recv_queue"]),
             values={
@@ -103,13 +112,14 @@ def backlog_small(census: Census) -> Iterator[Draft]:
     most = census.host.number("net.core.somaxconn")  # None is equal to no backlog
     chosen = (sockets["drops"][listeners] > deferred) & ((backlog <= _SMALL_BACKLOG) | (backlog == most))
     for listener in census.worst(listeners[chosen], sockets["drops"][listeners[chosen]]).tolist():
-        pid, endpoint = _of_listener(census, listener)
+        pid, endpoint, about = _of_one(census, listener)
         yield Draft(
             "R17",
             Severity.INFO,
             np.array([listener], np.intp),
             pid,
             endpoint,
+            about,
             values={
                 "backlog": int(sockets["send_queue"][listener]),
                 "drops_total": int(sockets["drops"][listener]),
@@ -129,7 +139,7 @@ def waiting_for_accept(census: Census) -> Iterator[Draft]:
     late = rows[waits >= limits.accept_wait_seconds * 1000]
     for listener, group in _by_listener(census, late, census.listener_of(late)):
         waits = census.stalls(group)
-        pid, endpoint = _of_listener(census, listener)
+        pid, endpoint, about = _of_listener(census, listener)
         critical = bool((waits["min_ms"] > limits.accept_wait_critical_seconds * 1000).any())
         gone = int(np.count_nonzero(census.situations[group] == Situation.CLOSE_WAIT_UNACCEPTED))
         yield Draft(
@@ -138,6 +148,7 @@ def waiting_for_accept(census: Census) -> Iterator[Draft]:
             group,
             pid,
             endpoint,
+            about,
             waits=waits,
             values={
                 "waiting": int(census.sockets["recv_queue"][listener]),
@@ -192,12 +203,14 @@ def syn_to_full_listener(census: Census) -> Iterator[Draft]:
     for listener, group in _by_listener(census, rows, census.asked_listener(rows)):
         pids = np.unique(sockets["pid"][group])
         first = sockets[group[0]]
+        *_, about = _of_listener(census, listener)
         yield Draft(
             "R13",
             Severity.CRITICAL,
             group,
             int(pids[0]) if len(pids) == 1 else 0,
             Endpoint(False, int(first["remote_high"]), int(first["remote_low"]), int(first["remote_port"])),
+            about,
             values={
                 "listener_pid": int(sockets["pid"][listener]),
                 "waiting": int(sockets["recv_queue"][listener]),
@@ -219,13 +232,14 @@ def syn_recv_many(census: Census) -> Iterator[Draft]:
         sent = census.risen("TcpExt.SyncookiesSent")
         failed = census.risen("TcpExt.SyncookiesFailed")
         sources = np.unique(census.sockets["remote_low"][group] ^ census.sockets["remote_high"][group])
-        pid, endpoint = _of_listener(census, listener)
+        pid, endpoint, about = _of_listener(census, listener)
         yield Draft(
             "R14",
             Severity.CRITICAL if sent and failed > sent / 2 else Severity.WARNING,
             group,
             pid,
             endpoint,
+            about,
             values={
                 "backlog": backlog,
                 "repeated": repeated,
@@ -247,17 +261,18 @@ def half_accepted(census: Census) -> Iterator[Draft]:
     # the SYN-ACK timer of a deferred one is set anew each second: twice in a row it is no accident
     deferred = census.same_before("R15", deferred)
     for listener, group in _by_listener(census, deferred, census.listener_of(deferred)):
-        pid, endpoint = _of_listener(census, listener)
-        yield Draft("R15", Severity.INFO, group, pid, endpoint, conditions=frozenset({"defer"}))
+        pid, endpoint, about = _of_listener(census, listener)
+        yield Draft("R15", Severity.INFO, group, pid, endpoint, about, conditions=frozenset({"defer"}))
     dropped = census.at(Situation.SYN_RECV_QUEUE_FULL)
     for listener, group in _by_listener(census, dropped, census.listener_of(dropped)):
-        pid, endpoint = _of_listener(census, listener)
+        pid, endpoint, about = _of_listener(census, listener)
         yield Draft(
             "R15",
             Severity.CRITICAL,
             group,
             pid,
             endpoint,
+            f"{about}/queue_full",
             values={
                 "waiting": int(sockets["recv_queue"][listener]),
                 "backlog": int(sockets["send_queue"][listener]),
