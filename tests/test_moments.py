@@ -54,6 +54,24 @@ def test_it_may_come_back_and_nothing_bounds_its_age_above() -> None:
     assert (third.ages["max_ms"] == -1).all()
 
 
+def test_lines_that_are_equal_are_as_many_sockets_in_the_next_text_too() -> None:
+    heading = "Proto Recv-Q Send-Q Local Address Foreign Address State\n"
+    shared = "udp 0 0 0.0.0.0:5353 0.0.0.0:*\n" * 3
+    ends = [f"tcp 0 0 10.0.0.1:{port} 10.0.0.2:2 ESTABLISHED\n" for port in (1, 3)]
+    *_, second = tracked(*(heading + shared + each for each in ends))
+    assert (second.opened, second.closed) == (1, 1)
+    ended = second.sockets["local_port"][second.life == Life.ENDED]
+    assert ended.tolist() == [1]
+
+
+def test_a_connection_that_its_process_let_go_goes_on() -> None:
+    heading = "Proto Recv-Q Send-Q Local Address Foreign Address State PID/Program name\n"
+    states = ("ESTABLISHED 7/java", "TIME_WAIT -")
+    *_, second = tracked(*(f"{heading}tcp 0 0 10.0.0.1:1 10.0.0.2:2 {each}\n" for each in states))
+    assert (second.life.tolist(), second.opened, second.closed) == ([Life.PRESENT], 0, 0)
+    assert 60_000 <= second.ages["max_ms"][0] <= 62_000, "it changed between the two"
+
+
 def leak(pid: int) -> str:
     return "".join(
         f'CLOSE-WAIT 0 0 10.0.0.1:80 10.0.0.2:{port} users:(("java",pid={pid},fd={port}))\n' for port in range(20, 40)

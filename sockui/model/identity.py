@@ -16,8 +16,9 @@ _PEER = ("remote_port", "local_port", "remote_low", "remote_high")
 def identities(sockets: SocketArray) -> NDArray[np.uint64]:
     """Name each socket by a number: its cookie, or where there is none a hash with the top bit set.
 
-    The kernel's cookies are a counter that never reaches the top bit. The hash is over the 5-tuple and the
-    inode, and over pid and descriptor where the inode is not known either.
+    The kernel's cookies are a counter that never reaches the top bit. The hash is over the 5-tuple and the inode; where
+    that is not known either, of a socket without a peer over pid and descriptor too: a connection has its ends for
+    itself, whoever holds it. Rows that nothing tells apart (SO_REUSEPORT in a text) are numbered.
     """
     keys: NDArray[np.uint64]
     keys, known = columns(sockets, "cookie", "known")
@@ -25,13 +26,30 @@ def identities(sockets: SocketArray) -> NDArray[np.uint64]:
     for start in range(0, len(without), PIECE):
         rows = without[start : start + PIECE]
         keys[rows] = _hashes(Rows(sockets, rows)) | np.uint64(1 << 63)
+    if len(without):
+        keys[without] = _numbered(keys[without])
     return keys
 
 
 def _hashes(rows: Rows) -> NDArray[np.uint64]:
     inode = rows["known"] & int(Known.INODE) != 0
-    without = (np.where(inode, 0, rows[name]) for name in ("pid", "fd"))
-    return mixed((*map(rows.__getitem__, ENDS), np.where(inode, rows["inode"], 0), *without))
+    named = inode | ((rows["protocol"] == Protocol.TCP) & (rows["remote_port"] != 0))
+    holder = (np.where(named, 0, rows[name]) for name in ("pid", "fd"))
+    return mixed((*map(rows.__getitem__, ENDS), np.where(inode, rows["inode"], 0), *holder))
+
+
+def _numbered(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The same with those that come again changed: the second, third ... of equal ones, in the order of the rows."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    first = np.append(True, ordered[1:] != ordered[:-1])
+    again = np.flatnonzero(~first)
+    if not len(again):
+        return hashes
+    number = again - np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))[again]
+    changed = hashes.copy()
+    changed[order[again]] = mixed((ordered[again], number.astype(np.uint64))) | np.uint64(1 << 63)
+    return changed
 
 
 def standings(sockets: SocketArray) -> NDArray[np.uint64]:

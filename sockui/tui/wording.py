@@ -23,6 +23,7 @@ from sockui.tui.sockets import STATE_STYLES
 from sockui.view import endings, meant, process_tree
 from sockui.view import findings as said
 from sockui.view import format as fmt
+from sockui.view.column import distinct_pids
 from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.table_view import ATTENTION, Sort, TableView
 
@@ -173,10 +174,7 @@ def name(findings: Findings, finding: Finding) -> str:
 def calm(findings: Findings) -> str:
     """What the findings view says when nothing was found."""
     present = findings.update.life != Life.ENDED
-    pids = findings.update.sockets["pid"][present]
-    held = np.zeros(int(pids.max(initial=0)) + 1, np.bool_)  # ten times as fast as sorting them
-    held[pids[pids > 0]] = True
-    number, holders = int(np.count_nonzero(present)), int(np.count_nonzero(held))
+    number, holders = int(np.count_nonzero(present)), len(distinct_pids(findings.update.sockets["pid"][present]))
     looked = f"{_plural(number, 'socket')} of {_plural(holders, 'process')} looked at"
     if findings.update.snapshot.source == "text" and findings.polls < 2:
         return f" Nothing found: {looked}. What grows or stays shows when a later text is given too."

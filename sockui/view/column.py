@@ -24,6 +24,7 @@ from sockui.view import format as fmt
 
 Kind: TypeAlias = Literal["number", "text", "state", "enum", "address", "endpoint", "age"]
 _T = TypeVar("_T")
+_PID_MAX = 1 << 22  # PID_MAX_LIMIT (include/linux/threads.h)
 Mask: TypeAlias = NDArray[np.bool_]
 Codes: TypeAlias = NDArray[np.intp]
 Words: TypeAlias = tuple[Sequence[str], Codes]
@@ -162,24 +163,35 @@ def rank(texts: Sequence[str]) -> NDArray[np.intp]:
     """The alphabetical rank of each text, equal for equal ones, and one more element for code -1."""
     if not texts:
         return np.zeros(1, np.intp)
-    _, ranks = np.unique(np.array([text.casefold() for text in texts]), return_inverse=True)
-    return np.append(ranks, len(texts))
+    folded = [text.casefold() for text in texts]  # no array of texts: each would take as much as the longest
+    place = {text: number for number, text in enumerate(sorted(set(folded)))}
+    return np.array([*map(place.__getitem__, folded), len(texts)], np.intp)
+
+
+def distinct_pids(*pids: NDArray[Any]) -> NDArray[np.intp]:
+    """Every pid of these arrays once, ascending; 0 and less is none.
+
+    By a table instead of a sort, up to the kernel's largest one: a text may name any number.
+    """
+    most = max(int(each.max(initial=0)) for each in pids)
+    if most > _PID_MAX:
+        distinct = np.unique(np.concatenate(pids)).astype(np.intp)
+        return distinct[distinct > 0]
+    seen = np.zeros(1 + most, np.bool_)
+    for each in pids:
+        seen[each[each > 0]] = True
+    return np.flatnonzero(seen)
 
 
 def holder_pids(update: Update) -> tuple[NDArray[np.intp], Codes]:
-    """Every pid in this update, ascending, and for each row which of them is its ``pid`` (-1: none).
-
-    A table by pid instead of a sort: the kernel's largest pid is 4 million.
-    """
+    """Every pid in this update, ascending, and for each row which of them is its ``pid`` (-1: none)."""
     pid = update.sockets["pid"]
     processes = np.fromiter(update.snapshot.processes, np.intp, len(update.snapshot.processes))
-    everyone = (pid, update.snapshot.holders.pid, processes)
-    seen = np.zeros(1 + max(int(pids.max(initial=0)) for pids in everyone), np.bool_)
-    for pids in everyone:
-        seen[pids] = True
-    seen[0] = False
-    distinct = np.flatnonzero(seen)
-    code = np.full(len(seen), -1, np.int32)
+    distinct = distinct_pids(pid, update.snapshot.holders.pid, processes)
+    most = int(distinct.max(initial=0))
+    if most > _PID_MAX:
+        return distinct, np.where(pid > 0, np.searchsorted(distinct, pid), -1)
+    code = np.full(1 + most, -1, np.int32)
     code[distinct] = np.arange(len(distinct))
     return distinct, code[pid].astype(np.intp)
 

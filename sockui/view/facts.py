@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from sockui.collector.processes import user_name
 from sockui.diagnosis import situations
 from sockui.diagnosis.situations import Situation
 from sockui.knowledge import lifetimes
@@ -21,6 +20,7 @@ from sockui.model import Host, Known, Owner, Process, Protocol, State, Timer, st
 from sockui.tracker import Life, Update
 from sockui.view import conditions, evidence, settings, stalls
 from sockui.view.evidence import knows, number, unread_bytes, unsent_bytes
+from sockui.view.fields import user
 from sockui.view.format import address, count, elapsed, escape, local_endpoint, long_duration, remote_endpoint
 
 _UNHELD_STATES = (State.ESTABLISHED, State.CLOSE_WAIT)
@@ -128,9 +128,7 @@ class Facts:
         """The owning user's name, or its number."""
         if not knows(self.row, Known.UID):
             return "another user"
-        uid = int(self.row["uid"])
-        names = (process.user for process in self.update.snapshot.processes.values() if process.uid == uid)
-        name = next(names, user_name(uid))
+        name = user(self.update, int(self.row["uid"]))
         return self.mark(escape(f"uid {name}" if name.isdigit() else name))
 
     @cached_property

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sockui.ages import TIMER_LATE_MS
-from sockui.collector.processes import user_name
 from sockui.collector.text.endpoint import V4, colon
 from sockui.errors import UsageError
 from sockui.model import Known, Owner, Protocol, State, state_name
@@ -33,6 +32,7 @@ from sockui.tracker import Life, Update
 from sockui.view import settings
 from sockui.view.evidence import HOLDERS_SHOWN, at_most, knows, number
 from sockui.view.facts import Facts
+from sockui.view.fields import user
 from sockui.view.format import address, count, endpoint, escape, local_endpoint
 from sockui.view.page import Block, Section, command, fact, point, section, text
 from sockui.view.remedy import from_outside
@@ -234,12 +234,12 @@ class _Port:
         row, uid = facts.row, int(facts.row["uid"])
         if facts.holders:
             return facts.name(facts.pid)
-        user = f"user {escape(user_name(uid))} (uid {uid})" if knows(row, Known.UID) else "another user"
+        owner = f"user {escape(user(self.update, uid))} (uid {uid})" if knows(row, Known.UID) else "another user"
         if row["owner"] == Owner.HIDDEN:
             lacking = "without root" if self.update.snapshot.coverage.fix else "with these rights"
-            return f"a process of {user}, which cannot be known {lacking},"
+            return f"a process of {owner}, which cannot be known {lacking},"
         if row["owner"] == Owner.UNFOUND:
-            return f"somebody out of sight ({user}: another PID namespace, or the kernel)"
+            return f"somebody out of sight ({owner}: another PID namespace, or the kernel)"
         return "the kernel itself" if row["owner"] == Owner.KERNEL else "somebody whom this source does not name"
 
     def each(self, rows: Index) -> Iterator[Block]:

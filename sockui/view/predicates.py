@@ -263,13 +263,17 @@ def _network(text: str) -> tuple[int, int]:
     return int(network.network_address), network.prefixlen
 
 
-def on_device(text: str) -> Predicate:
-    """Sockets bound to a network device (SO_BINDTODEVICE, or the scope of a link-local address)."""
+def on_device(sign: str, text: str) -> Predicate:
+    """Sockets bound to a network device (SO_BINDTODEVICE, or the scope of a link-local address); ``!=``: the others.
+
+    The kernel alone tells which; of what another source lists it is not known.
+    """
     try:
         index = int(text) if re.fullmatch("[0-9]{1,9}", text) else socket.if_nametoindex(text)
     except (OSError, ValueError) as error:
         raise ValueProblem("there is no network device of that name") from error
-    return lambda update: np.asarray(update.sockets["interface"] == index)
+    chosen = np.equal if sign == "=" else np.not_equal
+    return lambda update: chosen(update.sockets["interface"], index) & (update.snapshot.source == "netlink")
 
 
 def _words(column: Column, accepts: Callable[[str], bool]) -> Predicate:

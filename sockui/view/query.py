@@ -230,10 +230,10 @@ class _Builder:
 
     def _compare(self, field: Token, sign: str, values: list[Token]) -> _Condition:
         if field.lower() == "dev":
-            device = _read(values[0], predicates.on_device)
+            device = _read(values[0], lambda text: predicates.on_device(sign, text))
             if sign not in ("=", "!=") or len(values) > 1:
                 raise _Mistake(field.start_pos or 0, "dev is compared with = or != and one device")
-            return _Condition(device if sign == "=" else lambda update: ~device(update))
+            return _Condition(device)
         column = _column(field)
         for value in values:  # each on its own, so that a mistake is pointed at where it is
             _read(value, lambda text: predicates.compare(column, sign, [text]))

@@ -21,12 +21,30 @@ def rows(*each: dict[str, Any]) -> SocketArray:
 
 
 def test_without_cookies_the_addresses_and_the_holder_are_the_name() -> None:
-    held: dict[str, Any] = {"known": Known.QUEUES, "state": State.LISTEN, "pid": 1, "fd": 3}
-    others = ({"fd": 4}, {"pid": 2}, {"remote_low": 1})
-    keys = identities(rows(held, *({**held, **other} for other in others), {**held, "state": State.ESTABLISHED}))
-    assert len(set(keys[:4].tolist())) == 4
-    assert keys[4] == keys[0], "the state is no part of the name"
+    held: dict[str, Any] = {"known": Known.QUEUES, "state": State.LISTEN, "remote_port": 0, "pid": 1, "fd": 3}
+    others = ({"fd": 4}, {"pid": 2}, {"local_low": 1})
+    keys = identities(rows(held, *({**held, **other} for other in others)))
+    assert len(set(keys.tolist())) == 4
+    assert identities(rows({**held, "state": State.CLOSE}))[0] == keys[0], "the state is no part of the name"
     assert (keys >= 1 << 63).all(), "no cookie can be taken for one"
+
+
+def test_a_connection_is_the_same_whoever_holds_it() -> None:
+    held: dict[str, Any] = {"known": Known.QUEUES, "state": State.ESTABLISHED, "pid": 7, "fd": 9}
+    let_go = {**held, "state": State.TIME_WAIT, "pid": 0, "fd": 0}
+    assert identities(rows(held)) == identities(rows(let_go))
+    assert identities(rows(held)) != identities(rows({**let_go, "remote_port": 1001}))
+
+
+def test_what_nothing_tells_apart_is_counted() -> None:
+    same: dict[str, Any] = {"known": Known.QUEUES, "protocol": Protocol.UDP, "local_port": 5353, "remote_port": 0}
+    other = {**same, "local_port": 53}
+    keys = identities(rows(same, other, same, same))
+    assert len(np.unique(keys)) == 4
+    assert (keys >= 1 << 63).all()
+    later = identities(rows(other, same, same, same))
+    assert later[1:].tolist() == keys[[0, 2, 3]].tolist()
+    assert later[0] == keys[1]
 
 
 def test_a_cookie_is_the_name() -> None:
