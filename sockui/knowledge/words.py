@@ -233,6 +233,7 @@ def runtime(name: str) -> RuntimeWords:
     return words
 
 
+@cache
 def names(kind: str) -> tuple[str, ...]:
     """List the files of a kind, ``states`` or ``findings``, without suffix, sorted."""
     folder = resources.files("sockui.knowledge") / kind

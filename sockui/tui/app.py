@@ -213,7 +213,13 @@ class SockuiApp(PacedApp):
             raise event.poll.crash  # ends the UI, and is reported by cli
         if self.polling and self.main.view is None:
             self.call_after_refresh(gc.freeze)  # looking through what stays takes 0.1 s each time, between two keys
+            self.call_after_refresh(self._load_ahead)
         self.main.take(event.poll, event.view)
+
+    def _load_ahead(self) -> None:
+        from sockui.tui.ahead import load_ahead
+
+        self.run_worker(load_ahead())
 
     def key_came(self) -> None:
         self._give_way.key()

@@ -623,3 +623,47 @@ def test_a_screen_whose_descriptors_run_out_keeps_its_rows_and_says_so(port: int
         assert ui.ended() == 0
     finally:
         ui.child.close(force=True)
+
+
+LOADED = """
+import os, sys
+from pathlib import Path
+from sockui.tui import ahead
+loading = ahead.load_ahead
+
+async def load():
+    await loading()
+    Path(os.environ["LOADED"]).touch()
+
+ahead.load_ahead, ahead.PAUSE = load, 0
+import sockui.cli
+sys.exit(sockui.cli.main())
+"""
+
+
+@pytest.mark.pty
+def test_a_screen_without_descriptors_still_explains_whatever_is_asked_for(port: int, tmp_path: Path) -> None:
+    loaded = tmp_path / "loaded"
+    environ = {"HOME": str(tmp_path), "SOCKUI_VIEW": "sockets", "LOADED": str(loaded), "SSH_TTY": "/dev/pts/0"}
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        ui = Terminal([f"sport = :{port} or dport = :{port}"], (120, 40), environ, (sys.executable, "-c", LOADED))
+        try:
+            ui.wait(lambda text: "match" in text and loaded.exists())
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.prlimit(ui.child.pid, resource.RLIMIT_NOFILE, (3, hard))
+            client.shutdown(socket.SHUT_WR)  # situations that it has not seen yet: one with words of its own
+            ui.wait("CLOSE_WAIT")
+            ui.wait("Too many open files")
+            for keys, shown in (
+                ("G", "match"), ("g", "match"), ("\r", "All about this socket"), ("\x1b", "q quit"),
+                ("r", "What to do"), ("\x1b", "q quit"), ("i", "What ends it"), ("\x1b", "q quit"), ("D", "Entered from"),
+                ("\x1b", "q quit"), ("s", "state"), ("\x1b", "q quit"), ("o", "protocol"), ("\x1b", "q quit"),
+                ("?", "search all pages"), ("\x1b", "q quit"), ("1", "Severity"), ("3", "fold"), ("2", "match"),
+                ("/", " / "), ("state listen", "state listen"), ("\x1b", "q quit"), ("c", "sent to the terminal"),
+            ):  # fmt: skip
+                ui.send(keys)
+                ui.wait(shown)
+            ui.send("q")
+            assert ui.ended() == 0, ui.text
+        finally:
+            ui.child.close(force=True)

@@ -41,7 +41,7 @@ def test_a_pid_beyond_every_kernel_s_is_one_like_others() -> None:
     text = "".join(f'{ESTABLISHED}{at} users:(("x{at}",pid={pid},fd=3))\n' for at, pid in numbered)
     update = told(text + ESTABLISHED)
     pids, codes = holder_pids(update)
-    assert (pids.tolist(), codes.tolist()) == (x, [1, 0, 2, -1])
+    assert (pids.tolist(), codes.tolist()) == ([7, 999_999_998, 999_999_999], [2, 0, 1, -1])
     small = update.sockets["pid"][[1, 1, 3]]
     assert distinct_pids(small).tolist() == [7]
 
