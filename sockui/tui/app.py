@@ -204,8 +204,7 @@ class SockuiApp(PacedApp):
 
     def _publish(self, poll: Poll) -> None:
         """Prepare in the poller's thread, then hand over."""
-        update = poll.update if not poll.error else None
-        self.post_message(Polled(poll, self.main.prepare(update) if update is not None else None))
+        self.post_message(Polled(*self.main.prepare(poll)))
 
     @on(Polled)
     def _polled(self, event: Polled) -> None:

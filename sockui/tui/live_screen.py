@@ -6,6 +6,7 @@ read sockets or compute views: it asks ``view`` with the last :class:`Poll`.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from textual.timer import Timer
 
 from sockui.config import Config
 from sockui.diagnosis.finding import Findings, Severity
+from sockui.errors import FilterError
 from sockui.poller import Poll
 from sockui.tracker import Update
 from sockui.tui import opening, wording
@@ -96,12 +98,20 @@ class LiveScreen(Screen[None]):
 
     # --- results ----------------------------------------------------------------------------------
 
-    def prepare(self, update: Update) -> TableView:
-        """Filter, sort and count an update as it will be shown: in the poller's thread, so that keys do not wait."""
-        view = table_view.build(update, self.choices.filter, self.choices.sort, self.view)
+    def prepare(self, poll: Poll) -> tuple[Poll, TableView | None]:
+        """Filter, sort and count a poll's sockets as they will be shown: in its thread, so that keys do not wait.
+
+        A poll whose sockets cannot be filtered has failed.
+        """
+        if poll.update is None or poll.error:
+            return poll, None
+        try:
+            view = table_view.build(poll.update, self.choices.filter, self.choices.sort, self.view)
+        except FilterError as error:
+            return dataclasses.replace(poll, error=error.hint), None
         if self.choices.showing == "processes":
             process_tree.count(view)
-        return view
+        return poll, view
 
     def take(self, poll: Poll, view: TableView | None) -> None:
         """Show a poll, or keep it until no finger is on the keys; ``view`` was built for what was wanted before."""
@@ -145,7 +155,12 @@ class LiveScreen(Screen[None]):
         """Show the last update, filtered and sorted as is wanted now."""
         if self.poll is None or self.poll.update is None:
             return
-        self._show(self.built(self.poll.update, self.choices.filter))
+        try:
+            view = self.built(self.poll.update, self.choices.filter)
+        except FilterError as error:
+            self.say(error.hint)
+        else:
+            self._show(view)
 
     def built(self, update: Update, query: Query) -> TableView:
         """The last update filtered and sorted, from what is shown of it, or what the poller's thread made of it."""

@@ -81,12 +81,12 @@ class MainScreen(LiveScreen):
         bar = self.query_one(FilterBar)
         try:
             typed = query.compile(event.text)
+            if self.poll is None or self.poll.update is None:
+                return
+            view = self.built(self.poll.update, typed)
         except FilterError as error:
             bar.wrong(error)
             return
-        if self.poll is None or self.poll.update is None:
-            return
-        view = self.built(self.poll.update, typed)
         if len(view.rows):
             self.choices.filter = typed
             self._show(view)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import fnmatch
 import ipaddress
+import math
 import operator
 import re
 import socket
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -47,6 +49,11 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION_PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|min|[smhdw])", re.IGNORECASE)
 _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(?:i?b)?|b)?", re.IGNORECASE)
+PATIENCE = 0.3
+"""Seconds that a regular expression may take for all texts of a column: a key waits for it."""
+_TOO_LARGE = "not a regular expression that can be used: too large"
+_COUNTS = re.compile(r"\{[0-9]*,?[0-9]*\}")
+_MOST_REPEATS = 10_000  # in all, as {n} within {m} is n times m: each is built before anything is matched
 _NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,9})?")
 
 SYNCHRONIZED = frozenset(State) - {State.LISTEN, State.CLOSE, State.SYN_SENT}
@@ -101,24 +108,42 @@ def compare(column: Column, sign: str, values: list[str]) -> Predicate:
 
 
 def matches(column: Column, sign: str, pattern: str) -> Predicate:
-    """``column ~ pattern`` or ``!~``, a regular expression without regard to case."""
+    """``column ~ pattern`` or ``!~``, a regular expression without regard to case.
+
+    The predicate raises TimeoutError where it takes longer than ``PATIENCE`` for all texts together.
+    """
     if column.words is None:
         instead = {"age": "< or >", "endpoint": "=, a bare word, or ~ on local_address or remote_address"}
         raise ValueProblem(f"~ compares text: use {instead.get(column.kind, '= or <')} for {column.name}")
+    search = _search(pattern)
+
+    def match(update: Update) -> Mask:
+        end = time.monotonic() + PATIENCE
+        spellings = (str, lambda text: text.replace("_", "-")) if column.kind == "state" else (str,)
+
+        def accepts(text: str) -> bool:
+            return any(search(spelt(text), timeout=max(end - time.monotonic(), 0.001)) for spelt in spellings)
+
+        return _words(column, accepts)(update)
+
+    return match if sign == "~" else _known_and_not(column, match)
+
+
+def _search(pattern: str) -> Callable[..., object]:
+    import regex  # late: most filters have none
+
+    repeats = re.findall("[0-9]{1,9}", "".join(_COUNTS.findall(pattern)))
+    if math.prod(max(1, int(number)) for number in repeats) > _MOST_REPEATS:
+        raise ValueProblem(_TOO_LARGE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # FutureWarning about "[[": it means what it meant
-            search = re.compile(pattern, re.IGNORECASE).search
-    except re.error as error:
-        hint = f"not a regular expression: {error.msg}"
-        raise ValueProblem(hint, error.pos or 0) from error
+            search: Callable[..., object] = regex.compile(pattern, regex.IGNORECASE).search
+    except regex.error as error:
+        raise ValueProblem(f"not a regular expression: {error.msg}", error.pos or 0) from error
     except (OverflowError, RecursionError) as error:
-        raise ValueProblem("not a regular expression that can be used: too large") from error
-    if column.kind == "state":
-        match = _words(column, lambda text: bool(search(text) or search(text.replace("_", "-"))))
-    else:
-        match = _words(column, lambda text: bool(search(text)))
-    return match if sign == "~" else _known_and_not(column, match)
+        raise ValueProblem(_TOO_LARGE) from error
+    return search
 
 
 def number(text: str, unit: str) -> float:

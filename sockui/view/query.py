@@ -37,6 +37,7 @@ DEEPEST = 50  # conditions within conditions; a deeper one is a mistake, and wou
 MOST_WORDS = 250  # to search for: each takes some ms with every poll, and more is a text pasted by mistake
 _SIGNS = {"==": "=", "eq": "=", "ne": "!=", "neq": "!=", "gt": ">", "ge": ">=", "geq": ">="}
 _SIGNS |= {"lt": "<", "le": "<=", "leq": "<="}
+_TAKES_LONG = f"a regular expression takes too long ({predicates.PATIENCE:g} s): use fewer * and +"
 _NOT_READ = {"fwmark": "the mark of a socket", "autobound": "whether the kernel chose the port"}
 
 
@@ -48,10 +49,13 @@ class Query:
     _predicate: Predicate | None = field(compare=False, repr=False)  # None: everything
 
     def mask(self, update: Update) -> Mask:
-        """(n,) which sockets it chooses."""
+        """(n,) which sockets it chooses. Raises :class:`FilterError` where a regular expression takes too long."""
         if self._predicate is None:
             return np.ones(len(update.sockets), np.bool_)
-        return self._predicate(update)
+        try:
+            return self._predicate(update)
+        except TimeoutError:
+            raise FilterError(self.text, max(0, self.text.find("~")), _TAKES_LONG) from None
 
 
 EVERYTHING = Query("", None)

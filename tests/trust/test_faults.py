@@ -656,7 +656,8 @@ def test_a_screen_without_descriptors_still_explains_whatever_is_asked_for(port:
             ui.wait("Too many open files")
             for keys, shown in (
                 ("G", "match"), ("g", "match"), ("\r", "All about this socket"), ("\x1b", "q quit"),
-                ("r", "What to do"), ("\x1b", "q quit"), ("i", "What ends it"), ("\x1b", "q quit"), ("D", "Entered from"),
+                ("r", "What to do"), ("\x1b", "q quit"), ("i", "What ends it"), ("\x1b", "q quit"),
+                ("D", "Entered from"),
                 ("\x1b", "q quit"), ("s", "state"), ("\x1b", "q quit"), ("o", "protocol"), ("\x1b", "q quit"),
                 ("?", "search all pages"), ("\x1b", "q quit"), ("1", "Severity"), ("3", "fold"), ("2", "match"),
                 ("/", " / "), ("state listen", "state listen"), ("\x1b", "q quit"), ("c", "sent to the terminal"),

@@ -349,6 +349,23 @@ def test_clicks_beside_the_palette_close_no_more_than_it(line: Open) -> None:
     clean_end(ui)
 
 
+def test_a_regular_expression_without_end_is_said_and_the_rows_stay(line: Open) -> None:
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+    titled = (sys.executable, "-c", code, "a" * 60_000)
+    with subprocess.Popen(titled, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        port = holder.stdout.readline().strip()
+        ui = line(f"sport = :{port}")
+        ui.wait("1 match")
+        ui.send("/")
+        ui.send(" and command ~ (a+)+c")
+        ui.wait("takes too long")
+        ui.send("\x1b")
+        ui.wait("q quit")
+        clean_end(ui)
+        holder.communicate("\n")
+
+
 @pytest.mark.long
 def test_a_megabyte_pasted_into_the_filter_is_survived(line: Open) -> None:
     ui = line()

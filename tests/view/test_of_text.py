@@ -12,7 +12,7 @@ from sockui.collector.text import read_text
 from sockui.tracker import Tracker, Update
 from sockui.view import query
 from sockui.view.column import distinct_pids, holder_pids, rank
-from sockui.view.columns import find
+from sockui.view.columns import require
 
 ESTABLISHED = "ESTAB 0 0 10.0.0.1:1 10.0.0.2:2"
 
@@ -27,7 +27,7 @@ def test_a_user_has_the_name_that_the_text_gives_it_and_none_of_this_host() -> N
         f"{ESTABLISHED} uid:1 ino:5 sk:6 <->\n{ESTABLISHED}0 uid:{ours} ino:7 sk:8 <->\n{ESTABLISHED}1 ino:9 sk:a <->\n"
     )
     update = told(text)
-    assert find("user").json(update) == ["1", str(ours), "root"]
+    assert require("user").json(update) == ["1", str(ours), "root"]
     assert not query.compile("user = daemon").mask(update).any()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from sockui.errors import FilterError
 from sockui.model import Coverage, Known, Owner, Process, Protocol, State, Timer
 from sockui.tracker import Update
-from sockui.view import query
+from sockui.view import predicates, query
 from sockui.view.columns import COLUMNS, SCREEN
 from sockui.view.query import Query, help_text
 
@@ -278,7 +279,7 @@ def test_what_a_filter_chooses(text: str, expected: list[int] | None, host: Upda
         ("pid = 1,", 8, "a value belongs here"),
         ("pid = 1,x", 8, "a number belongs here"),
         ("process ~ ", 9, "a regular expression belongs here"),
-        ('process ~ "a(b"', 12, "not a regular expression"),
+        ('process ~ "a(b"', 14, "not a regular expression"),
         ("process ~ a{3,2}", 12, "not a regular expression"),
         ("(pid = 1", 8, "a ( is not closed"),
         ("pid = 1)", 7, "there is no ( for this )"),
@@ -451,3 +452,20 @@ def test_a_bare_word_is_a_substring_of_a_cell(host: Update, data: st.DataObject)
     assert [index for index in found if index != shared] == [
         index for index, text in enumerate(shown) if any(word in cell for cell in text.split("\n")) and index != shared
     ]
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+c", "a.*b.*c.*d.*e", "(?R)", "((a{1,50}){1,50})+c"])
+def test_a_regular_expression_without_end_is_ended_and_said(
+    pattern: str, make_update: MakeUpdate, make_process: MakeProcess
+) -> None:
+    update = make_update([{"pid": 1}], [make_process(1, cmdline=("a" * 60_000,))])
+    begun = time.process_time()
+    with pytest.raises(FilterError, match="takes too long") as caught:
+        query.compile(f"command ~ '{pattern}'").mask(update)
+    assert caught.value.text[caught.value.position] == "~"
+    assert time.process_time() - begun < 10 * predicates.PATIENCE
+
+
+def test_a_regular_expression_that_would_be_built_of_millions_of_parts_is_refused() -> None:
+    with pytest.raises(FilterError, match="too large"):
+        query.compile("command ~ '((a{999}){999}){999}'")
