@@ -35,6 +35,7 @@ from sockui.actions.plan import (
     sockets,
 )
 from sockui.collector import inet_diag
+from sockui.collector.coverage import shortage
 from sockui.collector.destroy import Answer, Destroyer, Refusal, Verdict, refusals
 from sockui.collector.processes import ProcessTable, user_name
 from sockui.errors import ActionError, NetlinkError, NotKeptError
@@ -201,10 +202,14 @@ def _signal(plan: Plan, process: Process, number: signal.Signals, destroyer: Des
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return _nothing_sent(plan, f"{name} had ended before: nothing was sent.", ended=True)
+    except OSError as error:
+        raise ActionError(f"nothing was sent: {name} cannot be held on to: {error.strerror}") from error
     try:
         table = ProcessTable()
         table.refresh()
         seen = table.seen.get(process.pid)  # after pidfd_open(): the descriptor is this one's, or an older one's
+        if seen is None and table.shortage:
+            raise ActionError(f"nothing was sent: /proc cannot be read: {shortage(table.shortage)}")
         if seen is None or _ended(descriptor, 0):
             return _nothing_sent(plan, f"{name} had ended before: nothing was sent.", ended=True)
         if seen.started_ticks != process.started_ticks:

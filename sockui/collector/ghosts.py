@@ -132,8 +132,9 @@ def _listed_elsewhere(ours: str, proc: str) -> NDArray[np.uint32]:
             try:
                 with open(f"{proc}/{pid}/net/{table}", "rb") as file:
                     next(file, None)
-                    inodes += [int(line.split()[9]) for line in file]
-            except (OSError, ValueError, IndexError) as error:
+                    told = [int(line.split()[9]) for line in file]
+                inodes += np.array(told, np.uint64).astype(np.uint32).tolist()
+            except (OSError, ValueError, IndexError, OverflowError) as error:
                 if isinstance(error, OSError) and error.errno in SHORTAGES:
                     raise
-    return np.array(inodes, np.uint64).astype(np.uint32)
+    return np.array(inodes, np.uint32)

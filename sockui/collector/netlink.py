@@ -31,6 +31,7 @@ TIMEOUT = 5.0
 TRIES = 3
 """Dumps that broke off (ENOBUFS, EBUSY, a truncated message) are begun again this often."""
 
+_INSTEAD = "try again, or read through --source psutil"
 _HEADER = struct.Struct("=IH2xI")  # struct nlmsghdr up to its sequence number
 _LAST = (inet_diag.NLMSG_DONE, inet_diag.NLMSG_ERROR)
 _DONE = 20  # bytes: NLMSG_DONE with its errno
@@ -77,7 +78,8 @@ class DiagSocket:
                 return
             except _BrokenOffError as reason:
                 if attempt == TRIES - 1:
-                    raise NetlinkError(f"the kernel broke off the socket dump {TRIES} times: {reason}") from reason
+                    said = f"the kernel broke off the socket dump {TRIES} times: {reason}; {_INSTEAD}"
+                    raise NetlinkError(said) from reason
 
     def _dump(self, family: int, protocol: Protocol, decoder: inet_diag.Decoder, states: int) -> None:
         self._sequence = (self._sequence + 1) & 0x7FFFFFFF
@@ -117,7 +119,9 @@ class DiagSocket:
                 self._drain()
                 raise _BrokenOffError("its answers overran the receive buffer") from error
             if error.errno == errno.EAGAIN:
-                raise NetlinkError(f"the kernel did not answer within {TIMEOUT:g} s", errno.EAGAIN) from error
+                raise NetlinkError(
+                    f"the kernel did not answer within {TIMEOUT:g} s; {_INSTEAD}", errno.EAGAIN
+                ) from error
             raise NetlinkError(f"reading sockets from the kernel failed: {error.strerror}", error.errno or 0) from error
 
     def _sequence_of(self, offset: int) -> int:

@@ -35,6 +35,7 @@ async def load_ahead() -> None:
 
 
 def _parts() -> Iterator[Callable[[], object]]:
+    yield partial(importlib.import_module, "regex")
     for package in (sockui.tui, sockui.view):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             yield partial(importlib.import_module, module.name)

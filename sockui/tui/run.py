@@ -64,8 +64,8 @@ def _end_with_the_line(app: SockuiApp) -> None:
     """Leave when the terminal goes away, and on SIGTERM: no orphan, the terminal as it was."""
 
     def leave(number: int, _frame: object) -> None:
-        if number == signal.SIGHUP:
-            os._exit(129)  # there is no terminal left to restore, and writing to it would block or fail
+        if number == signal.SIGHUP and not os.isatty(2):  # hung up: nothing to restore, and writing would block or fail
+            os._exit(129)
         app.exit(128 + number)
 
     for number in (signal.SIGHUP, signal.SIGTERM):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -289,4 +290,23 @@ def test_somebody_elses_process_is_refused_with_what_is_missing(net: Network) ->
             obstacle, ended, refused, *_ = json.load(pipe)
         assert obstacle.startswith("Signalling a process of user root needs CAP_KILL: start `sudo ")
         assert (ended, refused) == (False, f"Nothing was sent: EPERM. {obstacle}")
+        assert alive(java)
+
+
+@pytest.mark.parametrize(("free", "said"), [(0, "cannot be held on to"), (1, "/proc cannot be read")])
+def test_without_descriptors_nothing_is_sent_and_nobody_is_said_to_have_ended(
+    free: int, said: str, net: Network, act: Any
+) -> None:
+    ((ours, _),) = net.connect(count=1)
+    with holder("java", [ours]) as java:
+        plan = plan_signal(net.update(), java.pid, TERM, allowed=True)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + free, hard))
+        try:
+            with pytest.raises(ActionError, match=f"nothing was sent: .*{said}: Too many open files"):
+                act(plan, "java")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert alive(java)

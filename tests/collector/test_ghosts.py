@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sockui.collector import inet_diag
+from sockui.collector import ghosts, inet_diag
 from sockui.collector.ghosts import GhostFinder
 from sockui.collector.linux import DUMPS, NetlinkCollector
 from sockui.collector.namespace import enter_namespace
@@ -414,3 +414,13 @@ def test_a_socket_that_another_namespace_lists_is_none(poll: Poll) -> None:
             poll()
             for _ in range(3):
                 assert of(poll(), os.getpid()) == [entry(end)]
+
+
+@pytest.mark.parametrize("number", ["-5", "9" * 30, "x", ""])
+def test_a_table_that_is_not_the_kernel_s_costs_no_more_than_itself(number: str, tmp_path: Path) -> None:
+    for pid, inode in (("1", number), ("2", "77")):
+        (tmp_path / pid / "ns").mkdir(parents=True)
+        (tmp_path / pid / "ns/net").symlink_to(f"net:[{pid}]")
+        (tmp_path / pid / "net").mkdir()
+        (tmp_path / pid / "net/tcp").write_text(f"heading\n0: a b c d e f g h {inode}\n")
+    assert ghosts._listed_elsewhere("net:[9]", str(tmp_path)).tolist() == [77]

@@ -68,6 +68,14 @@ def reading(line: Line) -> None:
     line.wait("every")
 
 
+def given_back(line: Line) -> None:
+    """The terminal is as it was."""
+    for mode in (b"1049", b"1000", b"1003", b"1006", b"2004", b"1004"):
+        last = line.raw.rfind(b"\x1b[?" + mode + b"l")
+        assert line.raw.rfind(b"\x1b[?" + mode + b"h") <= last, f"{mode!r} is left on"
+    assert line.raw.rfind(b"\x1b[?25l") <= line.raw.rfind(b"\x1b[?25h"), "the cursor is back"
+
+
 def opening(line: Line) -> None:
     line.wait("q quit")
 
@@ -122,6 +130,15 @@ def test_nothing_is_left_when_the_line_drops(route: str, line: Open) -> None:
 
     with ThreadPoolExecutor() as side_by_side:
         list(side_by_side.map(drop, (opening, paused, filtering, help_page, blocked)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_on_a_terminal_that_lives_gives_it_back(number: int, line: Open) -> None:
+    ui = line()
+    reading(ui)
+    os.kill(sockui_of(ui), number)
+    assert ui.ended() == 128 + number
+    given_back(ui)
 
 
 def test_nothing_is_left_of_a_stopped_one(line: Open) -> None:
@@ -328,7 +345,7 @@ PROGRAM = f"""
 import sys
 import sockui.cli
 
-def fail(*_):
+def fail(*_, **__):
     raise KeyError("--password={CANARY}")
 
 %s
@@ -351,9 +368,7 @@ def crash(line: Open, kind: str, tmp_path: Path, before: str = ":") -> str:
             os.kill(pid, signal.SIGCONT)
     assert ui.ended() == 0
     assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text(), "echo and lines are back"
-    for mode in (b"1049", b"1000", b"1003", b"1006", b"2004", b"1004"):
-        assert ui.raw.rfind(b"\x1b[?" + mode + b"h") <= ui.raw.rfind(b"\x1b[?" + mode + b"l"), f"{mode!r} is left on"
-    assert ui.raw.rfind(b"\x1b[?25l") <= ui.raw.rfind(b"\x1b[?25h"), "the cursor is back"
+    given_back(ui)
     assert CANARY.encode() not in ui.raw
     assert b"Traceback" not in ui.raw
     return re.sub(r"\x1b\[[<?0-9;]*[a-z]|\x1b\].*?\x07", "", ui.raw[ui.raw.rfind(b"\x1b[?1049l") + 1 :].decode())
