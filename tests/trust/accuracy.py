@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from sockui.lab.run import Lab
 from tests.ss import ss
-from tests.trust.beside import HELD_OVER, Tally
+from tests.trust.beside import HELD_OVER, WRONG_HOLDERS, Tally
 from tests.trust.looking import GONE, LATE, NOBODY
 from tests.trust.table import Row
 
@@ -131,7 +131,7 @@ def rows(tally: Tally, how: str) -> Iterator[Row]:
         f"accuracy: all holders{how}",
         facts["holders compared"],
         "comparisons with ss -p",
-        0,  # a wrong holder fails its socket's row
+        facts[WRONG_HOLDERS],  # which fail their sockets' rows too
         f"{facts['with several holders']:,} with several; {facts['holders for a moment between the two ss']:,} holders "
         f"besides that held for a moment between (in their own journal); {facts['new, holder not named yet']:,} new "
         f"and not named yet; {facts[LATE]:,} that came as another descriptor went (in the journals) and were named in "

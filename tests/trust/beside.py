@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tests.ss import SsRow, endpoint, pairs
 
+WRONG_HOLDERS = "wrong holders"
 HELD_OVER = "held over a dump that had not got it"
 Listed = dict[str, Any]
 """A row of sockui as its JSON has it."""
@@ -127,10 +128,11 @@ def compare(look: Round, tally: Tally, may_read: Callable[[int], bool] = lambda 
         claims += [Holder(kind, ours["inode"], *holder) for holder in named - before.holders - after.holders]
         if named and not look.alone:
             late |= {Holder(kind, ours["inode"], *holder) for holder in (before.holders & after.holders) - named}
-        wrong = [*_values(before, ours, after, tally), *_holders(look, cookie, tally)]
+        holders = [*_holders(look, cookie, tally)]
         if not all(may_read(pid) for pid, _ in named):
-            wrong.append("holder that may not be read")
-        if wrong:
+            holders.append("holder that may not be read")
+        tally.facts[WRONG_HOLDERS] += bool(holders)
+        if wrong := [*_values(before, ours, after, tally), *holders]:
             tally.differs(kind, f"{'; '.join(wrong)}: {before} then {ours} then {after}")
     tally.facts["listed"] += len(look.ours)
     return Open(look.ours.keys() - look.before.keys() - look.after.keys() - look.held_over, claims, late)

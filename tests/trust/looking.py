@@ -35,7 +35,7 @@ from sockui.collector.owners import DESCRIPTORS_IN_TURN, PROCESSES_IN_TURN
 from sockui.tracker import Life, Tracker
 from sockui.view.columns import require
 from tests.ss import SsRow, endpoint, ss
-from tests.trust.beside import Holder, Listed, Round, Tally, compare
+from tests.trust.beside import WRONG_HOLDERS, Holder, Listed, Round, Tally, compare
 from tests.trust.churn import become
 
 T = TypeVar("T")
@@ -218,7 +218,7 @@ class Looker:
                 self._late[holder] = self._tally.rounds
                 self._came_late.append((self._began, ended, holder))
             elif self._tally.rounds - self._late[holder] > _turn():
-                self._tally.differs(holder.kind, f"holder lacking for a whole turn: {holder}")
+                self._wrong_holder("lacking for a whole turn", holder)
 
     def _take(self, part: str, tally: Tally) -> None:
         """Sockets of the lab are counted apart."""
@@ -276,12 +276,16 @@ class Looker:
             if came and any(began <= until <= ended for until in ends):
                 self._tally.facts[LATE] += 1
             else:
-                self._tally.differs(holder.kind, f"holder lacking: {holder}")
+                self._wrong_holder("lacking", holder)
         for began, ended, claim in self._claims:
             if any(since <= ended and began <= until for since, until in true[claim.pid, claim.fd, claim.inode]):
                 self._tally.facts["holders for a moment between the two ss"] += 1
             else:
-                self._tally.differs(claim.kind, f"not a holder: {claim}")
+                self._wrong_holder("named and none", claim)
+
+    def _wrong_holder(self, how: str, holder: Holder) -> None:
+        self._tally.facts[WRONG_HOLDERS] += 1
+        self._tally.differs(holder.kind, f"holder {how}: {holder}")
 
 
 def _turn() -> int:

@@ -112,6 +112,23 @@ def test_nobody_gets_findings_and_explanations(connection: int) -> None:
         assert "sudo " in done.stderr
 
 
+def test_nobody_is_told_what_is_wrong_with_a_socket_of_another_user(reachable: Path) -> None:
+    config = reachable / "config.toml"
+    config.write_text("[thresholds]\nclose_wait_seconds = 1\n")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = int(server.getsockname()[1])
+        client = socket.create_connection(("127.0.0.1", port))
+        with server.accept()[0]:
+            client.close()
+            command = ["diagnose", f"sport = :{port}", "--for", "2", "--format", "json", "--config", str(config)]
+            done = subprocess.run([*NOBODY, *SOCKUI, *command], capture_output=True, text=True, cwd=ROOT)
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (finding["id"], finding["pid"]) == ("R01", None)
+    assert "close()" in json.dumps(finding)
+    explained = subprocess.run([*NOBODY, *SOCKUI, "explain", "close-wait"], capture_output=True, text=True, cwd=ROOT)
+    assert "Our application must close()" in explained.stdout
+
+
 def test_the_command_that_is_named_closes_the_gap(connection: int) -> None:
     command = shlex.split(listed(NOBODY, near(connection))["coverage"]["fix"])
     assert command[0] == "sudo"

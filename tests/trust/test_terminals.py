@@ -240,11 +240,12 @@ def test_a_read_only_file_system_without_tmp_is_said(line: Open) -> None:
 @pytest.mark.parametrize(
     ("does", "said"),
     [
+        ("", "no clipboard on this machine took it"),
         ("exec sleep 1000", "the clipboard tool did not answer within 2 s"),
         ("exit 3", "no clipboard on this machine took it"),
         ("head -c 4096 /dev/urandom >&2; exit 1", "no clipboard on this machine took it"),
     ],
-    ids=["hangs", "fails", "complains"],
+    ids=["is missing", "hangs", "fails", "complains"],
 )
 @pytest.mark.parametrize(("name", "display"), [("xclip", "DISPLAY"), ("wl-copy", "WAYLAND_DISPLAY")])
 def test_a_clipboard_tool_in_trouble_is_not_believed(
@@ -252,10 +253,10 @@ def test_a_clipboard_tool_in_trouble_is_not_believed(
 ) -> None:
     place = tmp_path / "bin"
     place.mkdir()
-    for each in (name, "wl-paste"):
+    for each in (name, "wl-paste") if does else ():
         (place / each).write_text(f"#!/bin/sh\n{does}\n")
         (place / each).chmod(0o755)
-    path = f"{place}:{os.environ['PATH']}"
+    path = f"{place}:{os.environ['PATH']}" if does else str(place)
     ui = line(environ={"PATH": path, display: ":9", "SOCKUI_CLIPBOARD": "local"})
     ui.wait("every")
     ui.send("C")
