@@ -106,13 +106,12 @@ def test_a_row_that_knows_nothing_is_explained_without_its_fields(make_update: M
     assert not re.search("987,654|987654|98|16 min", said(update).replace(":9898", ""))
 
 
-def test_hidden_owner_says_whose_and_what_would_help(make_update: MakeUpdate, make_process: MakeProcess) -> None:
-    row = CLOSE_WAIT | {"pid": 0, "fd": -1, "owner": Owner.HIDDEN, "uid": 1000}
+def test_hidden_owner_says_whose_and_what_would_help(make_update: MakeUpdate) -> None:
+    row = CLOSE_WAIT | {"pid": 0, "fd": -1, "owner": Owner.HIDDEN, "uid": 0}
     coverage = Coverage(1, 0, gaps=(Gap(1, "belong to other users"),), fix="sudo sockui")
-    update = make_update([row], [make_process(7, uid=1000, user="app")], coverage=coverage)
-    known = explain(update, 0)
-    assert "Held by a process of app; naming it needs root" in known.evidence
-    assert known.turn == "Our application: a process of app must read to EOF, then close()."
+    known = explain(make_update([row], coverage=coverage), 0)
+    assert "Held by a process of root; naming it needs root" in known.evidence
+    assert known.turn == "Our application: a process of root must read to EOF, then close()."
     assert known.first is not None
     assert known.first.command == "sudo sockui"
 
