@@ -439,7 +439,7 @@ def test_a_namespace_is_entered(listener: int, environ: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["closewait-"], "nothing matches; did you mean: state close-wait"),
+        (["clozewait-"], "nothing matches; did you mean: state close-wait"),
         (["clsoe-wait"], "nothing matches; did you mean: state close-wait"),
         (["stat", "close"], "nothing matches; did you mean: state close"),
         (["stat close"], "nothing matches; did you mean: state close"),

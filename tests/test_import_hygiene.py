@@ -50,6 +50,7 @@ async def begun(app):
     app.set_interval(0.02, lambda: shown(app))
 
 LinuxDriver.write, SockuiApp.begin = written, begun
+SockuiApp._load_ahead = lambda app: None  # which comes after the first table
 sys.exit(sockui.cli.main())
 """
 
