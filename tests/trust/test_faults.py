@@ -654,16 +654,23 @@ def test_a_screen_without_descriptors_still_explains_whatever_is_asked_for(port:
             client.shutdown(socket.SHUT_WR)  # situations that it has not seen yet: one with words of its own
             ui.wait("CLOSE_WAIT")
             ui.wait("Too many open files")
-            for keys, shown in (
-                ("G", "match"), ("g", "match"), ("\r", "All about this socket"), ("\x1b", "q quit"),
-                ("r", "What to do"), ("\x1b", "q quit"), ("i", "What ends it"), ("\x1b", "q quit"),
-                ("D", "Entered from"),
-                ("\x1b", "q quit"), ("s", "state"), ("\x1b", "q quit"), ("o", "protocol"), ("\x1b", "q quit"),
-                ("?", "search all pages"), ("\x1b", "q quit"), ("1", "Severity"), ("3", "fold"), ("2", "match"),
-                ("/", " / "), ("state listen", "state listen"), ("\x1b", "q quit"), ("c", "sent to the terminal"),
-            ):  # fmt: skip
+            ui.send("Gg")
+            pages = {"\r": "All about this socket", "r": "What to do", "i": "What ends it", "D": "Entered from"}
+            pages |= {"s": "Sort by", "o": "Space: on/off", "?": "search all pages"}
+            for key, page in pages.items():
+                ui.send(key)
+                ui.wait(page)
+                ui.send("\x1b")
+                ui.wait(lambda text, page=page: page not in text and "q quit" in text)
+            for keys, shown in (("1", "Severity"), ("3", "fold"), ("2", "Recv-Q"), ("/", "as it was before")):
                 ui.send(keys)
                 ui.wait(shown)
+            ui.send(" and recvq = 0")
+            ui.wait("/ sport = ")
+            ui.send("\x1b")
+            ui.wait("q quit")
+            ui.send("c")
+            ui.wait("sent to the terminal")
             ui.send("q")
             assert ui.ended() == 0, ui.text
         finally:
