@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -657,11 +658,15 @@ def test_a_screen_without_descriptors_still_explains_whatever_is_asked_for(port:
             ui.send("Gg")
             pages = {"\r": "All about this socket", "r": "What to do", "i": "What ends it", "D": "Entered from"}
             pages |= {"s": "Sort by", "o": "Space: on/off", "?": "search all pages"}
+
+            def left(page: str, text: str) -> bool:
+                return page not in text and "q quit" in text
+
             for key, page in pages.items():
                 ui.send(key)
                 ui.wait(page)
                 ui.send("\x1b")
-                ui.wait(lambda text, page=page: page not in text and "q quit" in text)
+                ui.wait(partial(left, page))
             for keys, shown in (("1", "Severity"), ("3", "fold"), ("2", "Recv-Q"), ("/", "as it was before")):
                 ui.send(keys)
                 ui.wait(shown)
