@@ -55,7 +55,7 @@ class Update:
 
     snapshot: Snapshot
     sockets: SocketArray  # (n,) SOCKET; MISSED and ENDED as last seen, but tcp_info and queues as the kernel told last
-    keys: NDArray[np.uint64]  # (n,) identity: the cookie, or without one a hash of 5-tuple, inode and holder
+    keys: NDArray[np.uint64]  # (n,) identity: the cookie, or without one a hash (model.identity)
     ages: AgeArray  # (n,) AGE, at snapshot.monotonic; of ENDED sockets when they were last seen
     life: NDArray[np.uint8]  # (n,) Life
     path: NDArray[np.uint64]  # (n,) states that were seen, 4 bits each, the present one in the lowest 4

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from sockui.ages import AgeSource
 from sockui.collector.processes import user_name
 from sockui.model import How, Known, Owner, Process, Protocol, State, Timer, state_name
-from sockui.once import once
 from sockui.tracker import Life, Update
 from sockui.view import format as fmt
 from sockui.view.column import Mask, Words, each, everywhere, has, nulls
@@ -165,16 +164,11 @@ def user_words(update: Update) -> Words:
 def user(update: Update, uid: int) -> str:
     """The name of a uid, its number as text where it has none. Raw: escape it before showing.
 
-    In a text it has the name that the text gives it, and no other: that host's users need not be this one's.
+    In a text only root has one: that host's users need not be this one's.
     """
-    return users_of_text(update).get(uid, str(uid)) if update.snapshot.source == "text" else user_name(uid)
-
-
-@once
-def users_of_text(update: Update) -> dict[int, str]:
-    """The users whom a text names beside their uid."""
-    processes = update.snapshot.processes.values()
-    return {0: "root"} | {each.uid: each.user for each in processes if each.user and each.uid >= 0}
+    if update.snapshot.source == "text":
+        return "root" if uid == 0 else str(uid)
+    return user_name(uid)
 
 
 def owner_words(update: Update) -> Words:
