@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fnmatch
 import ipaddress
-import math
 import operator
 import re
 import socket
@@ -52,8 +51,10 @@ _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(?:i?b)?|b)?", 
 PATIENCE = 0.3
 """Seconds that a regular expression may take for all texts of a column: a key waits for it."""
 _TOO_LARGE = "not a regular expression that can be used: too large"
-_COUNTS = re.compile(r"\{[0-9]*,?[0-9]*\}")
-_MOST_REPEATS = 10_000  # in all, as {n} within {m} is n times m: each is built before anything is matched
+_COUNT = re.compile(r"(\)?)\{([0-9]*),?([0-9]*)\}")
+_MOST_REPEATS = 10_000
+"""Parts that a pattern may be built of, before anything is matched: {n} within a group that comes m times is n times m.
+"""
 _NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,9})?")
 
 SYNCHRONIZED = frozenset(State) - {State.LISTEN, State.CLOSE, State.SYN_SENT}
@@ -132,8 +133,11 @@ def matches(column: Column, sign: str, pattern: str) -> Predicate:
 def _search(pattern: str) -> Callable[..., object]:
     import regex  # late: most filters have none
 
-    repeats = re.findall("[0-9]{1,9}", "".join(_COUNTS.findall(pattern)))
-    if math.prod(max(1, int(number)) for number in repeats) > _MOST_REPEATS:
+    within, groups = 1, 1
+    for group, least, most in _COUNT.findall(pattern):
+        count = min(int((most or least or "1")[:9]), _MOST_REPEATS + 1)
+        within, groups = (within, groups * max(1, count)) if group else (within + count, groups)
+    if within * groups > _MOST_REPEATS:
         raise ValueProblem(_TOO_LARGE)
     try:
         with warnings.catch_warnings():

@@ -469,3 +469,9 @@ def test_a_regular_expression_without_end_is_ended_and_said(
 def test_a_regular_expression_that_would_be_built_of_millions_of_parts_is_refused() -> None:
     with pytest.raises(FilterError, match="too large"):
         query.compile("command ~ '((a{999}){999}){999}'")
+
+
+def test_counts_beside_each_other_are_few_parts(host: Update) -> None:
+    number = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    for pattern in (number * 3, r"([0-9]{1,3}\.){3}[0-9]{1,3}"):
+        assert not query.compile(f"command ~ '{pattern}'").mask(host).any()
